@@ -1,0 +1,166 @@
+"""Whom to cite: the papers behind the methods, as data, and one function that collects those a model uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from latentia.errors import ConfigError
+
+__all__ = ["BIBTEX", "cite"]
+
+
+def _entry(kind: str, key: str, **fields: str | int) -> tuple[str, str]:
+    lines = (f"  {name} = {{{value}}}" for name, value in fields.items())
+    return key, f"@{kind}{{{key},\n" + ",\n".join(lines) + "\n}"
+
+
+BIBTEX: Mapping[str, str] = MappingProxyType(
+    dict(
+        [
+            _entry(
+                "inproceedings",
+                "bowman2016",
+                author="Bowman, Samuel R. and Vilnis, Luke and Vinyals, Oriol and Dai, Andrew M. and "
+                "J{\\'o}zefowicz, Rafal and Bengio, Samy",
+                title="Generating Sentences from a Continuous Space",
+                booktitle="Conference on Computational Natural Language Learning (CoNLL)",
+                pages="10--21",
+                year=2016,
+                doi="10.18653/v1/K16-1002",
+            ),
+            _entry(
+                "inproceedings",
+                "burda2016",
+                author="Burda, Yuri and Grosse, Roger and Salakhutdinov, Ruslan",
+                title="Importance Weighted Autoencoders",
+                booktitle="International Conference on Learning Representations (ICLR)",
+                year=2016,
+                eprint="1509.00519",
+                archiveprefix="arXiv",
+            ),
+            _entry(
+                "inproceedings",
+                "higgins2017",
+                author="Higgins, Irina and Matthey, Loic and Pal, Arka and Burgess, Christopher and Glorot, Xavier and "
+                "Botvinick, Matthew and Mohamed, Shakir and Lerchner, Alexander",
+                title="beta-{VAE}: Learning Basic Visual Concepts with a Constrained Variational Framework",
+                booktitle="International Conference on Learning Representations (ICLR)",
+                year=2017,
+            ),
+            _entry(
+                "inproceedings",
+                "kingma2014",
+                author="Kingma, Diederik P. and Welling, Max",
+                title="Auto-Encoding Variational {B}ayes",
+                booktitle="International Conference on Learning Representations (ICLR)",
+                year=2014,
+                eprint="1312.6114",
+                archiveprefix="arXiv",
+            ),
+            _entry(
+                "inproceedings",
+                "kingma2015",
+                author="Kingma, Diederik P. and Ba, Jimmy",
+                title="Adam: A Method for Stochastic Optimization",
+                booktitle="International Conference on Learning Representations (ICLR)",
+                year=2015,
+                eprint="1412.6980",
+                archiveprefix="arXiv",
+            ),
+            _entry(
+                "inproceedings",
+                "rezende2014",
+                author="Rezende, Danilo Jimenez and Mohamed, Shakir and Wierstra, Daan",
+                title="Stochastic Backpropagation and Approximate Inference in Deep Generative Models",
+                booktitle="International Conference on Machine Learning (ICML)",
+                pages="1278--1286",
+                year=2014,
+                eprint="1401.4082",
+                archiveprefix="arXiv",
+            ),
+            _entry(
+                "inproceedings",
+                "salakhutdinov2008",
+                author="Salakhutdinov, Ruslan and Murray, Iain",
+                title="On the Quantitative Analysis of Deep Belief Networks",
+                booktitle="International Conference on Machine Learning (ICML)",
+                pages="872--879",
+                year=2008,
+                doi="10.1145/1390156.1390266",
+            ),
+            _entry(
+                "inproceedings",
+                "salimans2017",
+                author="Salimans, Tim and Karpathy, Andrej and Chen, Xi and Kingma, Diederik P.",
+                title="{PixelCNN++}: Improving the {PixelCNN} with Discretized Logistic Mixture Likelihood and "
+                "Other Modifications",
+                booktitle="International Conference on Learning Representations (ICLR)",
+                year=2017,
+                eprint="1701.05517",
+                archiveprefix="arXiv",
+            ),
+            _entry(
+                "inproceedings",
+                "theis2016",
+                author='Theis, Lucas and van den Oord, A{\\"a}ron and Bethge, Matthias',
+                title="A Note on the Evaluation of Generative Models",
+                booktitle="International Conference on Learning Representations (ICLR)",
+                year=2016,
+                eprint="1511.01844",
+                archiveprefix="arXiv",
+            ),
+            _entry(
+                "article",
+                "tipping1999",
+                author="Tipping, Michael E. and Bishop, Christopher M.",
+                title="Probabilistic Principal Component Analysis",
+                journal="Journal of the Royal Statistical Society: Series B",
+                volume=61,
+                number=3,
+                pages="611--622",
+                year=1999,
+                doi="10.1111/1467-9868.00196",
+            ),
+        ]
+    )
+)
+"""BibTeX of every method in the library, by key: first author and year."""
+
+
+def cite(obj: object) -> str:
+    """Return the BibTeX of the methods that an estimator uses, and of the data it was fitted to.
+
+    Parameters
+    ----------
+    obj
+        An estimator or its class (anything with ``_citations``, a tuple of keys of `BIBTEX`). Where a fitted one keeps
+        ``info_["citation"]``, the BibTeX of its data set is added.
+
+    Returns
+    -------
+    str
+        BibTeX entries, separated by an empty line, each once.
+
+    Raises
+    ------
+    ConfigError
+        If the object names no citations.
+
+    Examples
+    --------
+    >>> class Model:
+    ...     _citations = ("kingma2014", "rezende2014")
+    >>> [line for line in cite(Model()).splitlines() if line.startswith("@")]
+    ['@inproceedings{kingma2014,', '@inproceedings{rezende2014,']
+    """
+    keys = getattr(obj, "_citations", None)
+    if keys is None:
+        name = obj.__name__ if isinstance(obj, type) else type(obj).__name__
+        raise ConfigError(f"{name} names no citations: pass an estimator of this library, or its class")
+    entries = [BIBTEX[key] for key in keys]
+    info = getattr(obj, "info_", None)
+    data = info.get("citation") if isinstance(info, Mapping) else None
+    if isinstance(data, str) and data.strip():
+        entries.append(data.strip())
+    return "\n\n".join(dict.fromkeys(entries))
