@@ -1,0 +1,6 @@
+"""Tensor-to-tensor modules; nothing here knows of probability."""
+
+from latentia.networks.conv import ConvDecoder, ConvEncoder
+from latentia.networks.mlp import ACTIVATIONS, MLP, Constant, Scaled
+
+__all__ = ["ACTIVATIONS", "MLP", "Constant", "ConvDecoder", "ConvEncoder", "Scaled"]

@@ -1,0 +1,32 @@
+"""Approximate posteriors q(z | x): modules that map data to a distribution over the latent space."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from latentia.distributions import DiagonalNormal, full_precision
+
+# Beyond e^±9 neither the KL nor its gradient says anything useful, and float16 and float32 come near their limits.
+LOG_SCALE_LIMIT = 9.0
+
+
+class DiagonalGaussian(nn.Module):
+    """q(z | x) = N(μ(x), diag σ(x)²).
+
+    The network's output is read as μ and log σ side by side; log σ is kept within ±9, so that an exploding encoder
+    still yields a finite bound.
+
+    Parameters
+    ----------
+    network
+        Maps (..., *event) to (..., 2 L).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> DiagonalNormal:
+        """Return q(z | x) with batch shape (...) and event shape (L,)."""
+        loc, log_scale = full_precision(self.network(x)).chunk(2, -1)
+        return DiagonalNormal(loc, log_scale.clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT))
