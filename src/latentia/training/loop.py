@@ -1,0 +1,380 @@
+"""The loop: order, batch, step, epoch. It sees players, and knows no model."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentia.errors import ConfigError, DataError, DivergedError, Interrupted
+from latentia.training.divergence import diverged
+from latentia.training.events import Callback, EpochEnd, Stopped, TrainingResult
+from latentia.training.means import WINDOW
+from latentia.training.noise import Noise, permutation
+from latentia.training.players import Player, Validate
+from latentia.training.progress import Progress
+from latentia.training.settings import Settings
+from latentia.training.signals import EXIT_CODES, StopSignals
+from latentia.training.steps import Stepper
+from latentia.training.threads import calibrate, threads
+from latentia.training.validation import Validation
+from latentia.training.weights import MovingAverage, clone_weights, load_weights
+
+__all__ = ["Position", "Trainer", "train"]
+
+
+@dataclass
+class Position:
+    """Where a run stands: everything besides tensors that the next step depends on."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_value: float | None = None
+    best_epoch: int | None = None
+    without_better: int = 0
+    skipped_before: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    stopped: Stopped | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    players: Sequence[Player],
+    rows: Tensor,
+    *,
+    module: nn.Module,
+    settings: Settings,
+    valid: Tensor | None = None,
+    validate: Validate | None = None,
+    valid_noise: Mapping[str, Noise] | None = None,
+    config: Mapping[str, Any] | None = None,
+    data_fingerprint: str = "",
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+) -> TrainingResult:
+    """Train the players on rows that lie on the device; the final weights are in `module`.
+
+    Parameters
+    ----------
+    players
+        Who moves, in this order, on the same batch.
+    rows
+        Training data (N, *event*), N ≥ 1, on the device, in its storage dtype (``uint8`` stays ``uint8``).
+    module
+        Holds all the players' parameters; its weights are what is saved, averaged, restored.
+    settings
+        The numbers of the run.
+    valid, validate, valid_noise
+        Validation rows; a function of them that returns terms, and its noise. By default the terms of the first
+        player's loss with that player's noise. Selection and early stopping look at nothing else.
+    config, data_fingerprint
+        What the run was made from; a resumed run must have the same. `config` is JSON.
+    callbacks
+        Called after every epoch; one that returns True ends training.
+    progress
+        Whether to show a progress bar, if standard error is a terminal.
+
+    Returns
+    -------
+    TrainingResult
+        `interrupted` is set if a signal ended training; the caller decides whether to raise it.
+
+    Raises
+    ------
+    ConfigError, DataError
+        For settings that do not fit together and for data without rows.
+    DivergedError
+        After `max_bad_steps` consecutive steps that were not finite; the module has its last good weights.
+    """
+    trainer = Trainer(players, rows, module, settings, valid, validate, valid_noise)
+    return trainer.run(callbacks, progress)
+
+
+class Trainer:
+    """A run: players, rows, weights and position. See `train` for the arguments."""
+
+    def __init__(
+        self,
+        players: Sequence[Player],
+        rows: Tensor,
+        module: nn.Module,
+        settings: Settings,
+        valid: Tensor | None,
+        validate: Validate | None,
+        valid_noise: Mapping[str, Noise] | None,
+    ) -> None:
+        _check(players, rows, module, settings, valid)
+        self.rows = rows
+        self.module = module
+        self.settings = settings
+        self.steppers = [Stepper(player, settings, rows.device) for player in players]
+        self.batches = -(-len(rows) // settings.batch_size)
+        self.average = None if settings.ema_decay is None else MovingAverage(module, settings.ema_decay)
+        self.validation = None
+        if valid is not None:
+            first = self.steppers[0]
+            self.validation = Validation(
+                valid,
+                validate if validate is not None else lambda batch, inputs: first.player.loss(batch, inputs)[1],
+                first.player.noise if valid_noise is None and validate is None else (valid_noise or {}),
+                settings.valid_batch_size,
+                settings.seed,
+                first.dtype,
+            )
+        self.position = Position()
+        self.best: dict[str, Tensor] | None = None
+        self.num_threads: int | None = settings.num_threads
+        self._good: tuple[int, list[tuple[Tensor, Tensor]]] | None = None
+
+    def run(self, callbacks: Sequence[Callback], progress: bool) -> TrainingResult:
+        """Train to the end, or to a signal."""
+        was_training = self.module.training
+        with ExitStack() as stack:
+            signals = stack.enter_context(StopSignals(terminate=False))
+            bar = stack.enter_context(Progress(progress, self.settings.max_epochs, self.batches))
+            if self.num_threads is None:
+                self.num_threads = self._calibrate()
+            stack.enter_context(threads(self.num_threads))
+            position = self.position
+            while position.stopped is None and position.epoch < self.settings.max_epochs:
+                self.module.train()
+                if not self._epoch(signals, bar):
+                    position.stopped = "signal"
+                    break
+                self._end_of_epoch(callbacks)
+                bar.epoch(position.history[-1])
+                if signals.received is not None and position.stopped is None:
+                    position.stopped = "signal"
+            stopped: Stopped = position.stopped or "max_epochs"
+            received = signals.received
+        self.module.train(was_training)
+        return self._finish(stopped, self._interruption(received, stopped))
+
+    def _epoch(self, signals: StopSignals, bar: Progress) -> bool:
+        """Go to the end of the epoch; return False if a signal came first."""
+        position, size = self.position, self.settings.batch_size
+        self._remember()
+        order = permutation(len(self.rows), self.settings.seed, position.epoch, self.rows.device)
+        begun, before = time.perf_counter(), position.epoch_seconds
+        while position.batch < self.batches:
+            start = position.batch * size
+            batch = self.rows.index_select(0, order[start : start + size])
+            epoch = position.epoch + position.batch / self.batches
+            for stepper in self.steppers:
+                if position.step % stepper.player.every == 0:
+                    stepper.step(batch, position.step, epoch)
+            position.step += 1
+            position.batch += 1
+            if self.average is not None:
+                self.average.update(position.step)
+            if position.batch % WINDOW == 0 or position.batch == self.batches:
+                self._look(order)
+                bar.steps(position.epoch, position.batch)
+            if signals.received is not None and position.batch < self.batches:
+                position.epoch_seconds = before + time.perf_counter() - begun
+                return False
+        position.epoch_seconds = before + time.perf_counter() - begun
+        return True
+
+    def _look(self, order: Tensor) -> None:
+        """Read what the device noted since the last look; raise if a player takes no step any more."""
+        for stepper in self.steppers:
+            ago = stepper.flush()
+            if ago is not None:
+                raise self._diverged(stepper, ago, order)
+
+    def _diverged(self, stepper: Stepper, ago: int, order: Tensor) -> DivergedError:
+        position, size = self.position, self.settings.batch_size
+        # The steps in question are those that this player took: every `every`-th.
+        every = stepper.player.every
+        last = position.step - 1 - (position.step - 1) % every
+        step = max(last - (ago - 1) * every, position.step - position.batch)
+        batch = step - (position.step - position.batch)
+        rows = order[batch * size : (batch + 1) * size]
+        epoch = position.epoch + batch / self.batches
+        if self.best is not None:
+            said = f"The module has the weights of the best epoch, {position.best_epoch}."
+        else:
+            said = f"The module has its last good weights, of step {self._good[0] if self._good else 0}."
+        error = diverged(stepper, self.rows.index_select(0, rows), rows, step, epoch, said)
+        self._rewind()
+        return error
+
+    def _end_of_epoch(self, callbacks: Sequence[Callback]) -> None:
+        position, settings = self.position, self.settings
+        begun = time.perf_counter()
+        self.module.eval()
+        with ExitStack() as stack:
+            if self.average is not None:
+                stack.enter_context(self.average.applied())
+            last = position.epoch + (self.batches - 1) / self.batches
+            skipped = sum(stepper.skipped for stepper in self.steppers)
+            rates = {stepper.player.name: stepper.learning_rate(last) for stepper in self.steppers}
+            row: dict[str, Any] = {"epoch": position.epoch + 1, "step": position.step, "train": self._train_means()}
+            if self.validation is not None:
+                row["valid"] = self._valid_means(last)
+            row["learning_rate"] = rates if len(rates) > 1 else next(iter(rates.values()))
+            row["skipped"] = skipped - position.skipped_before
+            position.skipped_before = skipped
+            self._select(row)
+            position.epoch += 1
+            position.batch = 0
+            for stepper in self.steppers:
+                stepper.means.reset()
+            row["seconds"] = position.epoch_seconds + time.perf_counter() - begun
+            position.seconds += row["seconds"]
+            position.epoch_seconds = 0.0
+            position.history.append(row)
+            if settings.patience is not None and position.without_better >= settings.patience:
+                position.stopped = "patience"
+            event = EpochEnd(position.epoch, settings.max_epochs, position.step, MappingProxyType(row), self.module)
+            for callback in callbacks:
+                if callback(event) is True and position.stopped is None:
+                    position.stopped = "callback"
+
+    def _train_means(self) -> dict[str, Any]:
+        if len(self.steppers) == 1:
+            return self.steppers[0].means.means()
+        return {
+            f"{stepper.player.name}/{name}": value
+            for stepper in self.steppers
+            for name, value in stepper.means.means().items()
+        }
+
+    def _valid_means(self, epoch: float) -> dict[str, float | list[float]]:
+        assert self.validation is not None
+        first = self.steppers[0]
+        scheduled = {
+            name: torch.full((), schedule(epoch), device=first.device, dtype=first.dtype)
+            for name, schedule in first.player.schedules.items()
+        }
+        return self.validation.means(scheduled)
+
+    def _select(self, row: Mapping[str, Any]) -> None:
+        """Keep the weights (the averaged ones, which are applied now) if the monitored value is the best so far."""
+        monitor, position = self.settings.monitor, self.position
+        if monitor is None or self.validation is None:
+            return
+        value = row["valid"].get(monitor)
+        if not isinstance(value, float):
+            scalars = sorted(name for name, one in row["valid"].items() if isinstance(one, float))
+            raise ConfigError(f"monitor is {monitor!r}, which is no scalar validation term; choose one of {scalars}.")
+        if value == value and (position.best_value is None or value > position.best_value):
+            position.best_value, position.best_epoch, position.without_better = value, row["epoch"], 0
+            if self.settings.restore_best:
+                self.best = clone_weights(self.module)
+        else:
+            position.without_better += 1
+
+    def _state(self) -> list[Tensor]:
+        """Return everything on the device that steps change."""
+        found = [value.data for value in self.module.state_dict(keep_vars=True).values() if isinstance(value, Tensor)]
+        for stepper in self.steppers:
+            for state in stepper.optimizer.state.values():
+                found += [value for value in state.values() if isinstance(value, Tensor)]
+        return found
+
+    @torch.no_grad()
+    def _remember(self) -> None:
+        """Copy the state to return to after a divergence; at most every hundred steps, so that it costs nothing."""
+        if self._good is not None and self.position.step < self._good[0] + 100:
+            return
+        self._good = (self.position.step, [(value, value.clone()) for value in self._state()])
+
+    @torch.no_grad()
+    def _rewind(self) -> None:
+        for value, copy in self._good[1] if self._good is not None else []:
+            value.copy_(copy)
+        if self.best is not None:
+            load_weights(self.module, self.best)
+
+    def _calibrate(self) -> int:
+        """Measure one step's forward and backward pass at one thread and at as many as torch would use."""
+        most = torch.get_num_threads()
+        if self.rows.device.type != "cpu" or most == 1:
+            return most
+        batch = self.rows[: self.settings.batch_size]
+        kept = clone_weights(self.module)
+        self.module.train()
+        sets = [(stepper, stepper.inputs(len(batch), 0, 0.0)) for stepper in self.steppers]
+
+        def step() -> None:
+            for stepper, inputs in sets:
+                stepper.gradients(batch, inputs, keep_terms=False)
+
+        count = calibrate(step, (1, most))
+        load_weights(self.module, kept)  # forward passes may have moved buffers
+        return count
+
+    def _interruption(self, received: signal.Signals | None, stopped: Stopped) -> Interrupted | None:
+        if received is None or stopped != "signal":
+            return None
+        position = self.position
+        return Interrupted(
+            f"Training stopped in epoch {position.epoch + 1} after step {position.step}; the module has its weights.",
+            EXIT_CODES[received],
+        )
+
+    def _finish(self, stopped: Stopped, interrupted: Interrupted | None) -> TrainingResult:
+        """Put the weights to use into the module: the best, else the averaged, else the last."""
+        position = self.position
+        weights_epoch = position.epoch
+        if self.best is not None:
+            load_weights(self.module, self.best)
+            weights_epoch = position.best_epoch or position.epoch
+        elif self.average is not None:
+            with self.average.applied():
+                averaged = clone_weights(self.module)
+            load_weights(self.module, averaged)
+        for stepper in self.steppers:
+            vars(stepper.optimizer).pop("found_inf", None)
+            for value in stepper.parameters:
+                value.grad = None
+        return TrainingResult(
+            history=position.history,
+            epochs=position.epoch,
+            steps=position.step,
+            best_epoch=position.best_epoch,
+            best_value=position.best_value,
+            weights_epoch=weights_epoch,
+            skipped_steps=sum(stepper.skipped for stepper in self.steppers),
+            stopped=stopped,
+            interrupted=interrupted,
+            num_threads=self.num_threads or torch.get_num_threads(),
+            seconds=position.seconds,
+        )
+
+
+def _check(
+    players: Sequence[Player], rows: Tensor, module: nn.Module, settings: Settings, valid: Tensor | None
+) -> None:
+    if not players:
+        raise ConfigError("There are no players: give at least one.")
+    names = [player.name for player in players]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"Players must have different names, got {names}.")
+    if len(rows) == 0:
+        raise DataError("There are 0 training rows; at least 1 is needed.")
+    if valid is not None and len(valid) == 0:
+        raise DataError("There are 0 validation rows; give at least 1, or None for no validation.")
+    if valid is None and settings.patience is not None:
+        raise ConfigError(
+            f"patience={settings.patience} needs validation rows to watch; give some, or patience=None to train on."
+        )
+    if settings.patience is not None and settings.monitor is None:
+        raise ConfigError(f"patience={settings.patience} needs monitor, the validation term to maximise.")
+    owned = {id(value) for value in module.parameters()}
+    for player in players:
+        if any(id(value) not in owned for value in player.module.parameters()):
+            raise ConfigError(
+                f"Player {player.name!r} has parameters that are not in the whole module; put them in it."
+            )

@@ -1,0 +1,153 @@
+"""One step of one player: draw the noise, compute the loss and its gradient, guard, update."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from latentia.errors import ConfigError
+from latentia.training.means import TermMeans
+from latentia.training.noise import Inputs, draw
+from latentia.training.players import Player, Terms
+from latentia.training.settings import Settings
+
+__all__ = ["Stepper"]
+
+
+class Stepper:
+    """A player with its optimiser, its sums of terms and its count of skipped steps.
+
+    Parameters
+    ----------
+    player
+        Whose step to take.
+    settings
+        Of the run.
+    device
+        Where rows and parameters are.
+    """
+
+    def __init__(self, player: Player, settings: Settings, device: torch.device) -> None:
+        self.player = player
+        self.settings = settings
+        self.device = device
+        self.parameters = [value for value in player.module.parameters() if value.requires_grad]
+        if not self.parameters:
+            raise ConfigError(f"Player {player.name!r} has nothing to train: no parameter requires a gradient.")
+        for value in self.parameters:
+            if value.device != device:
+                raise ConfigError(
+                    f"Player {player.name!r} is on {value.device}, the rows on {device}; move one of them."
+                )
+        self.dtype = self.parameters[0].dtype
+        self.optimizer = self._optimizer()
+        self.learning_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        # A fused optimiser skips the update on the device when told that a value is not finite; others are not called.
+        self.skips_on_device = all(bool(group.get("fused")) for group in self.optimizer.param_groups)
+        self.means = TermMeans(device)
+        self.consecutive = 0
+        self.skipped = 0
+
+    def _optimizer(self) -> Optimizer:
+        made = self.player.optimizer
+        optimizer = made if isinstance(made, Optimizer) else made(self.parameters)
+        known = {id(value) for value in self.parameters}
+        held = {id(value) for group in optimizer.param_groups for value in group["params"]}
+        if held != known:
+            raise ConfigError(
+                f"The optimiser of player {self.player.name!r} holds {len(held)} parameters, {len(held - known)} "
+                f"of them not of its module, which has {len(known)}; build it over the module's parameters."
+            )
+        return optimizer
+
+    def learning_rate(self, epoch: float) -> float:
+        """Return the rate of the first parameter group at an epoch (a real number)."""
+        schedule = self.settings.learning_rate_schedule
+        return self.learning_rates[0] * (1.0 if schedule is None else schedule(epoch))
+
+    def inputs(self, rows: int, step: int, epoch: float) -> dict[str, Tensor]:
+        """Return the noise of a whole batch and the scheduled values at a step."""
+        player, seed = self.player, self.settings.seed
+        values = {
+            name: draw(noise, rows, seed, f"train/{player.name}/{name}", step, self.device, self.dtype)
+            for name, noise in player.noise.items()
+        }
+        for name, schedule in player.schedules.items():
+            values[name] = torch.full((), schedule(epoch), device=self.device, dtype=self.dtype)
+        return values
+
+    def loss(self, batch: Tensor, inputs: Inputs) -> tuple[Tensor, Terms]:
+        """Call the player's loss, under autocast if the run is in bfloat16."""
+        if self.settings.precision != "bfloat16":
+            return self.player.loss(batch, inputs)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.player.loss(batch, inputs)
+
+    def gradients(self, batch: Tensor, inputs: Inputs, keep_terms: bool = True) -> tuple[Tensor, list[Tensor]]:
+        """Compute the loss of a batch and its gradient, in micro-batches where asked for; adds up the terms.
+
+        Returns
+        -------
+        tuple of Tensor and list of Tensor
+            The loss (0-dimensional, detached) and the gradients of the parameters that have one.
+        """
+        for value in self.parameters:
+            value.grad = None
+        rows = batch.shape[0]
+        size = self.settings.micro_batch_size or rows
+        total = torch.zeros((), device=self.device)
+        for start in range(0, rows, size):
+            if size >= rows:
+                part, part_inputs = batch, inputs
+            else:
+                part = batch[start : start + size]
+                names = self.player.noise
+                part_inputs = {k: v[start : start + size] if k in names else v for k, v in inputs.items()}
+            loss, terms = self.loss(part, part_inputs)
+            if loss.dim() != 0:
+                raise ConfigError(
+                    f"The loss of player {self.player.name!r} has shape {tuple(loss.shape)}, not that of a mean: ()."
+                )
+            if part is not batch:
+                loss = loss * (part.shape[0] / rows)
+            loss.backward(inputs=self.parameters)
+            total = loss.detach() if start == 0 else total + loss.detach()
+            if keep_terms:
+                self.means.add(terms, part.shape[0], first=start == 0)
+        return total, self._found_gradients()
+
+    def _found_gradients(self) -> list[Tensor]:
+        found = [value.grad for value in self.parameters if value.grad is not None]
+        if not found:
+            raise ConfigError(f"The loss of player {self.player.name!r} does not depend on its parameters.")
+        return found
+
+    def step(self, batch: Tensor, step: int, epoch: float) -> None:
+        """Take step number `step` on a batch; a loss or gradient that is not finite leaves everything as it was."""
+        loss, gradients = self.gradients(batch, self.inputs(batch.shape[0], step, epoch))
+        norm = nn.utils.get_total_norm(gradients, foreach=True)
+        bad = self.means.flag()
+        bad.copy_(torch.isfinite(norm + loss).logical_not_())
+        if self.settings.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm, foreach=True)
+        if self.settings.learning_rate_schedule is not None:
+            factor = self.settings.learning_rate_schedule(epoch)
+            for group, rate in zip(self.optimizer.param_groups, self.learning_rates, strict=True):
+                group["lr"] = rate * factor
+        if self.skips_on_device:
+            vars(self.optimizer)["found_inf"] = bad  # torch's own protocol between GradScaler and fused optimisers
+            self.optimizer.step()
+        elif not bad.item():
+            self.optimizer.step()
+        self.means.close(batch.shape[0])
+
+    def flush(self) -> int | None:
+        """Read the last flags; return how many steps ago a run of `max_bad_steps` skipped steps began, or None."""
+        flags = self.means.flush()
+        for position, bad in enumerate(flags):
+            self.consecutive = self.consecutive + 1 if bad else 0
+            self.skipped += bad
+            if self.consecutive >= self.settings.max_bad_steps:
+                return len(flags) - position + self.consecutive - 1
+        return None
