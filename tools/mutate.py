@@ -3,8 +3,8 @@
 A test that passes whatever the formula says is worth nothing. `tools/mutations.toml` lists small wrong edits of the
 package (a file below src, the exact old text, the new text) with the tests that must notice each. For every one, this
 script edits a temporary copy of `src` (never the working tree), puts the copy first on PYTHONPATH and runs the tests.
-Exit code 0: every mutation was noticed. 1: some survived; they are listed. 2: the list itself is wrong (an old text that
-no longer occurs exactly once, tests that do not exist or that fail without any mutation).
+Exit code 0: every mutation was noticed. 1: some survived; they are listed. 2: the list itself is wrong (an old text
+that no longer occurs exactly once, tests that do not exist or that fail without any mutation).
 
     python tools/mutate.py                      all of them
     python tools/mutate.py --only normal        those whose file, note or text contains "normal"
