@@ -1,0 +1,161 @@
+r"""Estimators of log p(x) of a fitted latent-variable model, row by row, and what comes with them.
+
+Letters: K samples, N rows, Z latent dimensions, E event. Values in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from latentia.distributions import DiagonalNormal, kl_divergence, kl_per_dimension
+from latentia.errors import ConfigError
+from latentia.objectives import LatentVariableModel
+
+Array = npt.NDArray[np.float64]
+
+# Samples of one row that are decoded in one call: large enough for full matrix products, small enough for the
+# outputs to stay in the cache.
+SAMPLES_PER_CALL = 500
+
+
+@dataclass(frozen=True)
+class RowEstimates:
+    """Estimates for every row, all in nats but the last two.
+
+    Attributes
+    ----------
+    log_prob
+        Importance-weighted lower bound on log p(x) with K samples, shape (N,).
+    reconstruction
+        Mean of log p(x | z) over the same samples, shape (N,): minus the distortion.
+    kl
+        KL(q(z | x)‖p(z)) per dimension, shape (N, Z), or (N, 1) where it does not split: the rate.
+    effective_sample_size
+        (Σw)²/Σw², shape (N,): K where q is exact, near 1 where the estimate is not to be trusted.
+    posterior_mean
+        E_q[z], shape (N, Z).
+    """
+
+    log_prob: Array
+    reconstruction: Array
+    kl: Array
+    effective_sample_size: Array
+    posterior_mean: Array
+
+    @property
+    def elbo(self) -> Array:
+        """Evidence lower bound of every row: reconstruction minus the divergence, shape (N,)."""
+        bound: Array = self.reconstruction - self.kl.sum(-1)
+        return bound
+
+
+class LogMeanExp:
+    """The logarithm of a mean of exponentials, and of their squares, fed in pieces.
+
+    The state is a running maximum and two sums in float64, so that neither the number nor the size of the pieces
+    matters.
+    """
+
+    def __init__(self) -> None:
+        self.count, self._maximum, self._sum, self._squares = 0, -math.inf, 0.0, 0.0
+
+    def add(self, values: Tensor) -> None:
+        """Take in a vector of log-weights."""
+        values = values.double()
+        maximum = max(self._maximum, float(values.max()))
+        if maximum == -math.inf:  # every weight so far is zero
+            self.count += values.numel()
+            return
+        factor = math.exp(self._maximum - maximum)
+        scaled = (values - maximum).exp()
+        self._sum = self._sum * factor + float(scaled.sum())
+        self._squares = self._squares * factor**2 + float(scaled.square().sum())
+        self._maximum = maximum
+        self.count += values.numel()
+
+    @property
+    def value(self) -> float:
+        """Logarithm of the mean of the weights."""
+        return self._maximum + math.log(self._sum / self.count) if self._sum > 0.0 else -math.inf
+
+    @property
+    def effective_sample_size(self) -> float:
+        """(Σw)²/Σw², between 1 and the number of weights."""
+        return self._sum**2 / self._squares if self._squares > 0.0 else 0.0
+
+
+@torch.inference_mode()
+def estimate_log_prob(
+    model: LatentVariableModel,
+    rows: Tensor,
+    *,
+    num_samples: int,
+    noise: Callable[[int], Tensor],
+    samples_per_call: int = SAMPLES_PER_CALL,
+    progress: Callable[[int], None] | None = None,
+) -> RowEstimates:
+    r"""Estimate log p(x) of every row by importance sampling from q(z | x).
+
+    .. math:: \log \hat p(x) = \log \tfrac1K \sum_{k=1}^K \frac{p(x \mid z_k) p(z_k)}{q(z_k \mid x)}
+
+    Each row is encoded and decoded by itself, in calls of the same shapes, so that its value does not depend on its
+    neighbours, bit for bit. In expectation the estimate is a lower bound: Burda, Grosse and Salakhutdinov 2016,
+    theorem 1.
+
+    Parameters
+    ----------
+    model
+        Prior, encoder and decoder, in evaluation mode.
+    rows
+        Data as the model takes them, shape (N, *E).
+    num_samples
+        K ≥ 1: exactly so many samples are drawn.
+    noise
+        Gives the standard normals of row i, shape (K, Z).
+    samples_per_call
+        How many samples are decoded at a time; no more than memory and rounding depend on it.
+    progress
+        Called with the number of finished rows after each.
+
+    Returns
+    -------
+    RowEstimates
+        One entry per row.
+    """
+    if num_samples < 1:
+        msg = f"the number of importance samples must be at least 1, got {num_samples}"
+        raise ConfigError(msg)
+    log_probs, reconstructions, kls, sizes, means = [], [], [], [], []
+    prior = model.prior()
+    for i in range(len(rows)):
+        x = rows[i : i + 1]
+        q = model.encoder(x)
+        z = q.rsample_from(noise(i).unsqueeze(1).to(q.mean))  # (K, 1, Z)
+        log_ratio = prior.log_prob(z) - q.log_prob(z)
+        weights, total = LogMeanExp(), 0.0
+        for start in range(0, num_samples, samples_per_call):
+            stop = start + samples_per_call
+            log_p: Tensor = model.decoder(z[start:stop]).log_prob(x)
+            weights.add(log_p.double() + log_ratio[start:stop].double())
+            total += float(log_p.double().sum())
+        kl = kl_per_dimension(q, prior)[0] if isinstance(q, DiagonalNormal) else kl_divergence(q, prior)
+        log_probs.append(weights.value)
+        sizes.append(weights.effective_sample_size)
+        reconstructions.append(total / num_samples)
+        kls.append(kl.double().cpu().numpy())
+        means.append(q.mean[0].double().cpu().numpy())
+        if progress is not None:
+            progress(i + 1)
+    return RowEstimates(np.array(log_probs), np.array(reconstructions), np.array(kls), np.array(sizes), np.array(means))
+
+
+def standard_error(values: Array) -> float:
+    """Return the standard error of the mean over rows: sd/√N, NaN for a single row."""
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
