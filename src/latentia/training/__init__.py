@@ -17,6 +17,7 @@ from latentia.training.events import Callback, EpochEnd, TrainingResult
 from latentia.training.loop import train
 from latentia.training.noise import Inputs, Noise, draw, key, permutation
 from latentia.training.players import Loss, Player, Terms, Validate, adam
+from latentia.training.run import RunFolder
 from latentia.training.schedules import Constant, Cosine, Cyclic, Exponential, Linear, Schedule, Step, WarmUp
 from latentia.training.settings import Settings
 from latentia.training.threads import calibrate, threads
@@ -33,6 +34,7 @@ __all__ = [
     "Loss",
     "Noise",
     "Player",
+    "RunFolder",
     "Schedule",
     "Settings",
     "Step",

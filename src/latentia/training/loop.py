@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from latentia.errors import ConfigError, DataError, DivergedError, Interrupted
+from latentia.errors import ConfigError, DivergedError, Interrupted
+from latentia.storage import show
+from latentia.training.checks import check
 from latentia.training.divergence import diverged
 from latentia.training.events import Callback, EpochEnd, Stopped, TrainingResult
 from latentia.training.means import WINDOW
 from latentia.training.noise import Noise, permutation
 from latentia.training.players import Player, Validate
 from latentia.training.progress import Progress
+from latentia.training.resume import Position, capture, identity, restore
+from latentia.training.run import RunFolder
 from latentia.training.settings import Settings
 from latentia.training.signals import EXIT_CODES, StopSignals
 from latentia.training.steps import Stepper
 from latentia.training.threads import calibrate, threads
 from latentia.training.validation import Validation
-from latentia.training.weights import MovingAverage, clone_weights, load_weights
+from latentia.training.weights import MovingAverage, Snapshot, clone_weights, load_weights, weights
 
-__all__ = ["Position", "Trainer", "train"]
-
-
-@dataclass
-class Position:
-    """Where a run stands: everything besides tensors that the next step depends on."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    best_value: float | None = None
-    best_epoch: int | None = None
-    without_better: int = 0
-    skipped_before: int = 0
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    stopped: Stopped | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
+__all__ = ["Trainer", "train"]
 
 
 def train(
@@ -60,6 +47,7 @@ def train(
     data_fingerprint: str = "",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    run: RunFolder | None = None,
 ) -> TrainingResult:
     """Train the players on rows that lie on the device; the final weights are in `module`.
 
@@ -82,6 +70,9 @@ def train(
         Called after every epoch; one that returns True ends training.
     progress
         Whether to show a progress bar, if standard error is a terminal.
+    run
+        An open run folder, for checkpoints and ``metrics.jsonl``; its mode says whether to go on from what is in it.
+        None: nothing is written.
 
     Returns
     -------
@@ -94,9 +85,13 @@ def train(
         For settings that do not fit together and for data without rows.
     DivergedError
         After `max_bad_steps` consecutive steps that were not finite; the module has its last good weights.
+    ResumeError
+        If the run was made from something else, or (without force) somewhere else; with a list of differences.
+    StorageError
+        If a checkpoint cannot be written or none can be read; what was written before is kept.
     """
     trainer = Trainer(players, rows, module, settings, valid, validate, valid_noise)
-    return trainer.run(callbacks, progress)
+    return trainer.run(callbacks, progress, run, config, data_fingerprint)
 
 
 class Trainer:
@@ -112,7 +107,7 @@ class Trainer:
         validate: Validate | None,
         valid_noise: Mapping[str, Noise] | None,
     ) -> None:
-        _check(players, rows, module, settings, valid)
+        check(players, rows, module, settings, valid)
         self.rows = rows
         self.module = module
         self.settings = settings
@@ -133,38 +128,61 @@ class Trainer:
         self.position = Position()
         self.best: dict[str, Tensor] | None = None
         self.num_threads: int | None = settings.num_threads
-        self._good: tuple[int, list[tuple[Tensor, Tensor]]] | None = None
+        self._good = Snapshot()
+        self._run: tuple[RunFolder, Mapping[str, Any] | None, str] | None = None
+        self._made: dict[str, Any] | None = None
+        self._saved: int | None = None
+        self._saved_at = time.monotonic()
 
-    def run(self, callbacks: Sequence[Callback], progress: bool) -> TrainingResult:
+    def run(
+        self,
+        callbacks: Sequence[Callback],
+        progress: bool,
+        run: RunFolder | None,
+        config: Mapping[str, Any] | None,
+        fingerprint: str,
+    ) -> TrainingResult:
         """Train to the end, or to a signal."""
         was_training = self.module.training
-        with ExitStack() as stack:
-            signals = stack.enter_context(StopSignals(terminate=False))
-            bar = stack.enter_context(Progress(progress, self.settings.max_epochs, self.batches))
-            if self.num_threads is None:
-                self.num_threads = self._calibrate()
-            stack.enter_context(threads(self.num_threads))
-            position = self.position
-            while position.stopped is None and position.epoch < self.settings.max_epochs:
-                self.module.train()
-                if not self._epoch(signals, bar):
-                    position.stopped = "signal"
-                    break
-                self._end_of_epoch(callbacks)
-                bar.epoch(position.history[-1])
-                if signals.received is not None and position.stopped is None:
-                    position.stopped = "signal"
-            stopped: Stopped = position.stopped or "max_epochs"
-            received = signals.received
-        self.module.train(was_training)
-        return self._finish(stopped, self._interruption(received, stopped))
+        position = self.position
+        try:
+            with ExitStack() as stack:
+                signals = stack.enter_context(StopSignals(terminate=run is not None))
+                if run is not None:
+                    self._open(run, config, fingerprint)
+                if self.num_threads is None:
+                    self.num_threads = self._calibrate()
+                stack.enter_context(threads(self.num_threads))
+                self._save()
+                bar = stack.enter_context(Progress(progress, self.settings.max_epochs, self.batches))
+                while position.stopped is None and position.epoch < self.settings.max_epochs:
+                    self.module.train()
+                    if self._epoch(signals, bar):
+                        self._end_of_epoch(callbacks)
+                        bar.epoch(position.history[-1])
+                    if signals.received is not None and position.stopped is None:
+                        position.stopped = "signal"
+                    if position.stopped is None and self._is_due(self.settings.checkpoint_seconds):
+                        self._save()
+                stopped: Stopped = position.stopped or "max_epochs"
+                # What a person or a signal has stopped goes on when it is resumed.
+                position.stopped = stopped if stopped == "patience" else None
+                self._save()
+                received = signals.received if stopped == "signal" else None
+        finally:
+            self.module.train(was_training)
+            for stepper in self.steppers:
+                stepper.release()
+        return self._finish(stopped, received)
 
     def _epoch(self, signals: StopSignals, bar: Progress) -> bool:
         """Go to the end of the epoch; return False if a signal came first."""
-        position, size = self.position, self.settings.batch_size
-        self._remember()
-        order = permutation(len(self.rows), self.settings.seed, position.epoch, self.rows.device)
-        begun, before = time.perf_counter(), position.epoch_seconds
+        position, settings = self.position, self.settings
+        size = settings.batch_size
+        if all(stepper.consecutive == 0 for stepper in self.steppers):
+            self._good.take(position.step, self._state())
+        order = permutation(len(self.rows), settings.seed, position.epoch, self.rows.device)
+        begun = time.perf_counter() - position.epoch_seconds
         while position.batch < self.batches:
             start = position.batch * size
             batch = self.rows.index_select(0, order[start : start + size])
@@ -176,14 +194,50 @@ class Trainer:
             position.batch += 1
             if self.average is not None:
                 self.average.update(position.step)
-            if position.batch % WINDOW == 0 or position.batch == self.batches:
+            ended = position.batch == self.batches
+            if looked := position.batch % WINDOW == 0 or ended:
                 self._look(order)
                 bar.steps(position.epoch, position.batch)
-            if signals.received is not None and position.batch < self.batches:
-                position.epoch_seconds = before + time.perf_counter() - begun
+            if ended:
+                break
+            if self._is_due(10 * settings.checkpoint_seconds if looked else math.inf):
+                position.epoch_seconds = time.perf_counter() - begun
+                self._save()
+            if signals.received is not None:
+                position.epoch_seconds = time.perf_counter() - begun
                 return False
-        position.epoch_seconds = before + time.perf_counter() - begun
+        position.epoch_seconds = time.perf_counter() - begun
         return True
+
+    def _open(self, run: RunFolder, config: Mapping[str, Any] | None, fingerprint: str) -> None:
+        """Take over the state of the run that is resumed, if there is one."""
+        size = sum(value.nbytes for value in weights(self.module).values())
+        state = run.load(size)
+        if state is not None:
+            before = state.numbers["environment"]["num_threads"]
+            self.num_threads = before if self.settings.num_threads is None else self.settings.num_threads
+            self._made = identity(self, config, fingerprint)
+            run.check(state.numbers, self._made)
+            restore(self, state)
+            self._saved = self.position.step
+        run.start_metrics(self.position.history)
+        self._run = run, config, fingerprint
+
+    def _is_due(self, seconds: float) -> bool:
+        if self._run is None:
+            return False
+        every = self.settings.checkpoint_steps
+        return (every is not None and self.position.step % every == 0) or time.monotonic() >= self._saved_at + seconds
+
+    def _save(self) -> None:
+        """Write a checkpoint, unless the newest one is of this step."""
+        if self._run is None or self._saved == self.position.step:
+            return
+        run, config, fingerprint = self._run
+        if self._made is None:
+            self._made = identity(self, config, fingerprint)
+        run.save(capture(self, self._made))
+        self._saved, self._saved_at = self.position.step, time.monotonic()
 
     def _look(self, order: Tensor) -> None:
         """Read what the device noted since the last look; raise if a player takes no step any more."""
@@ -194,19 +248,19 @@ class Trainer:
 
     def _diverged(self, stepper: Stepper, ago: int, order: Tensor) -> DivergedError:
         position, size = self.position, self.settings.batch_size
-        # The steps in question are those that this player took: every `every`-th.
-        every = stepper.player.every
-        last = position.step - 1 - (position.step - 1) % every
-        step = max(last - (ago - 1) * every, position.step - position.batch)
+        every = stepper.player.every  # this player's steps are those that `every` divides
+        step = (position.step - 1) // every * every - (ago - 1) * every
         batch = step - (position.step - position.batch)
         rows = order[batch * size : (batch + 1) * size]
         epoch = position.epoch + batch / self.batches
         if self.best is not None:
             said = f"The module has the weights of the best epoch, {position.best_epoch}."
         else:
-            said = f"The module has its last good weights, of step {self._good[0] if self._good else 0}."
+            said = f"The module has its last good weights, of step {self._good.step}."
         error = diverged(stepper, self.rows.index_select(0, rows), rows, step, epoch, said)
-        self._rewind()
+        self._good.restore(self._state())
+        if self.best is not None:
+            load_weights(self.module, self.best)
         return error
 
     def _end_of_epoch(self, callbacks: Sequence[Callback]) -> None:
@@ -234,6 +288,8 @@ class Trainer:
             position.seconds += row["seconds"]
             position.epoch_seconds = 0.0
             position.history.append(row)
+            if self._run is not None:
+                self._run[0].add_metrics(row)
             if settings.patience is not None and position.without_better >= settings.patience:
                 position.stopped = "patience"
             event = EpochEnd(position.epoch, settings.max_epochs, position.step, MappingProxyType(row), self.module)
@@ -268,7 +324,7 @@ class Trainer:
         if not isinstance(value, float):
             scalars = sorted(name for name, one in row["valid"].items() if isinstance(one, float))
             raise ConfigError(f"monitor is {monitor!r}, which is no scalar validation term; choose one of {scalars}.")
-        if value == value and (position.best_value is None or value > position.best_value):
+        if math.isfinite(value) and (position.best_value is None or value > position.best_value):
             position.best_value, position.best_epoch, position.without_better = value, row["epoch"], 0
             if self.settings.restore_best:
                 self.best = clone_weights(self.module)
@@ -277,25 +333,11 @@ class Trainer:
 
     def _state(self) -> list[Tensor]:
         """Return everything on the device that steps change."""
-        found = [value.data for value in self.module.state_dict(keep_vars=True).values() if isinstance(value, Tensor)]
+        found = list(weights(self.module).values())
         for stepper in self.steppers:
             for state in stepper.optimizer.state.values():
                 found += [value for value in state.values() if isinstance(value, Tensor)]
         return found
-
-    @torch.no_grad()
-    def _remember(self) -> None:
-        """Copy the state to return to after a divergence; at most every hundred steps, so that it costs nothing."""
-        if self._good is not None and self.position.step < self._good[0] + 100:
-            return
-        self._good = (self.position.step, [(value, value.clone()) for value in self._state()])
-
-    @torch.no_grad()
-    def _rewind(self) -> None:
-        for value, copy in self._good[1] if self._good is not None else []:
-            value.copy_(copy)
-        if self.best is not None:
-            load_weights(self.module, self.best)
 
     def _calibrate(self) -> int:
         """Measure one step's forward and backward pass at one thread and at as many as torch would use."""
@@ -315,16 +357,7 @@ class Trainer:
         load_weights(self.module, kept)  # forward passes may have moved buffers
         return count
 
-    def _interruption(self, received: signal.Signals | None, stopped: Stopped) -> Interrupted | None:
-        if received is None or stopped != "signal":
-            return None
-        position = self.position
-        return Interrupted(
-            f"Training stopped in epoch {position.epoch + 1} after step {position.step}; the module has its weights.",
-            EXIT_CODES[received],
-        )
-
-    def _finish(self, stopped: Stopped, interrupted: Interrupted | None) -> TrainingResult:
+    def _finish(self, stopped: Stopped, received: signal.Signals | None) -> TrainingResult:
         """Put the weights to use into the module: the best, else the averaged, else the last."""
         position = self.position
         weights_epoch = position.epoch
@@ -335,10 +368,11 @@ class Trainer:
             with self.average.applied():
                 averaged = clone_weights(self.module)
             load_weights(self.module, averaged)
-        for stepper in self.steppers:
-            vars(stepper.optimizer).pop("found_inf", None)
-            for value in stepper.parameters:
-                value.grad = None
+        interrupted = None
+        if received is not None:
+            saved = "" if self._run is None else f"; everything is saved in {show(self._run[0].path)}: resume to go on"
+            message = f"Training stopped at step {position.step}, in epoch {position.epoch + 1}{saved}."
+            interrupted = Interrupted(message, EXIT_CODES[received])
         return TrainingResult(
             history=position.history,
             epochs=position.epoch,
@@ -352,29 +386,3 @@ class Trainer:
             num_threads=self.num_threads or torch.get_num_threads(),
             seconds=position.seconds,
         )
-
-
-def _check(
-    players: Sequence[Player], rows: Tensor, module: nn.Module, settings: Settings, valid: Tensor | None
-) -> None:
-    if not players:
-        raise ConfigError("There are no players: give at least one.")
-    names = [player.name for player in players]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"Players must have different names, got {names}.")
-    if len(rows) == 0:
-        raise DataError("There are 0 training rows; at least 1 is needed.")
-    if valid is not None and len(valid) == 0:
-        raise DataError("There are 0 validation rows; give at least 1, or None for no validation.")
-    if valid is None and settings.patience is not None:
-        raise ConfigError(
-            f"patience={settings.patience} needs validation rows to watch; give some, or patience=None to train on."
-        )
-    if settings.patience is not None and settings.monitor is None:
-        raise ConfigError(f"patience={settings.patience} needs monitor, the validation term to maximise.")
-    owned = {id(value) for value in module.parameters()}
-    for player in players:
-        if any(id(value) not in owned for value in player.module.parameters()):
-            raise ConfigError(
-                f"Player {player.name!r} has parameters that are not in the whole module; put them in it."
-            )

@@ -81,6 +81,8 @@ class Player:
     every: int = 1
 
     def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ConfigError(f"A player's name must not be empty or contain '/', got {self.name!r}.")
         if self.every < 1:
             raise ConfigError(f"Player {self.name!r}: every must be at least 1, got {self.every}.")
         both = sorted(set(self.noise) & set(self.schedules))

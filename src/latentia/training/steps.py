@@ -143,11 +143,17 @@ class Stepper:
         self.means.close(batch.shape[0])
 
     def flush(self) -> int | None:
-        """Read the last flags; return how many steps ago a run of `max_bad_steps` skipped steps began, or None."""
+        """Read the last flags; return how many steps ago (1: the last) `max_bad_steps` in a row were full, or None."""
         flags = self.means.flush()
         for position, bad in enumerate(flags):
             self.consecutive = self.consecutive + 1 if bad else 0
             self.skipped += bad
             if self.consecutive >= self.settings.max_bad_steps:
-                return len(flags) - position + self.consecutive - 1
+                return len(flags) - position
         return None
+
+    def release(self) -> None:
+        """Leave nothing of the run behind in parameters and optimiser."""
+        vars(self.optimizer).pop("found_inf", None)
+        for value in self.parameters:
+            value.grad = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from latentia.errors import ConfigError
 
-__all__ = ["MovingAverage", "clone_weights", "load_weights", "weights"]
+__all__ = ["MovingAverage", "Snapshot", "clone_weights", "load_weights", "weights"]
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
@@ -98,3 +98,35 @@ class MovingAverage:
             raise ConfigError("These averaged weights are not of this module: their names differ.")
         for name, average in zip(self._names, self._average, strict=True):
             average.copy_(values[name])
+
+
+class Snapshot:
+    """A copy of tensors to return to; nothing at first.
+
+    Parameters
+    ----------
+    every
+        Steps that must pass before another copy is made, so that copies cost nothing next to the steps.
+    """
+
+    def __init__(self, every: int = 100) -> None:
+        self.every = every
+        self.step = -1
+        self._copies: dict[int, Tensor] = {}
+
+    @torch.no_grad()
+    def take(self, step: int, tensors: Sequence[Tensor]) -> None:
+        """Copy the tensors as they are after `step` steps, unless the last copy is too young."""
+        if self.step < 0 or step >= self.step + self.every:
+            self.step = step
+            self._copies = {id(value): value.detach().clone() for value in tensors}
+
+    @torch.no_grad()
+    def restore(self, tensors: Sequence[Tensor]) -> None:
+        """Bring the copies back; tensors that came later (an optimiser makes its state in its first step) become 0."""
+        for value in tensors:
+            copy = self._copies.get(id(value))
+            if copy is None:
+                value.detach().zero_()
+            else:
+                value.detach().copy_(copy)

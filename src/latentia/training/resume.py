@@ -1,0 +1,159 @@
+"""From a trainer to a checkpoint's state and back; and what must not have changed in between."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+import latentia
+from latentia.errors import ConfigError
+from latentia.training.checkpoint import State, digest, flatten_optimizer, load_optimizer
+from latentia.training.events import Stopped
+from latentia.training.settings import describe
+from latentia.training.weights import load_weights, weights
+
+if TYPE_CHECKING:
+    from latentia.training.loop import Trainer
+
+__all__ = ["Position", "capture", "identity", "restore"]
+
+
+@dataclass
+class Position:
+    """Where a run stands: all but the tensors that the next step depends on."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_value: float | None = None
+    best_epoch: int | None = None
+    without_better: int = 0
+    skipped_before: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    stopped: Stopped | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def identity(trainer: Trainer, config: Mapping[str, Any] | None, fingerprint: str) -> dict[str, Any]:
+    """Return what a run is made from and where it runs; see `RunFolder.check`.
+
+    Parameters
+    ----------
+    trainer
+        The run.
+    config
+        The caller's configuration, JSON.
+    fingerprint
+        Of the data; without one the training and validation rows are hashed.
+    """
+    rows, validation = trainer.rows, trainer.validation
+    if not fingerprint:
+        both = hashlib.sha256()
+        for one in (rows, *([validation.rows] if validation is not None else [])):
+            both.update(one.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        fingerprint = both.hexdigest()
+    players = {}
+    for stepper in trainer.steppers:
+        player, optimizer = stepper.player, stepper.optimizer
+        options = {name: value for name, value in optimizer.defaults.items() if _is_plain(value)}
+        players[player.name] = {
+            "optimizer": {"name": type(optimizer).__name__, **options},
+            "noise": {name: dataclasses.asdict(noise) for name, noise in player.noise.items()},
+            "schedules": {name: describe(schedule) for name, schedule in player.schedules.items()},
+            "every": player.every,
+        }
+    made_from = {
+        "config": dict(config or {}),
+        "settings": trainer.settings.numbers(),
+        "players": players,
+        "data": {
+            "fingerprint": fingerprint,
+            "rows": [*rows.shape],
+            "dtype": str(rows.dtype),
+            "valid_rows": None if validation is None else [*validation.rows.shape],
+        },
+    }
+    environment = {
+        "torch": torch.__version__,
+        "latentia": latentia.__version__,
+        "device": rows.device.type,
+        "num_threads": trainer.num_threads,
+    }
+    try:
+        text = json.dumps({"made_from": made_from, "environment": environment}, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"config must be JSON (strings, finite numbers, lists, dicts): {error}.") from error
+    return cast("dict[str, Any]", json.loads(text))  # tuples have become lists, as in what is read back
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, bool | int | float | str | tuple | None)
+
+
+def capture(trainer: Trainer, made: Mapping[str, Any]) -> State:
+    """Return everything that the next step depends on; tensors are not copied."""
+    position, settings = trainer.position, trainer.settings
+    size = len(trainer.rows)
+    optim: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    terms: dict[str, Tensor] = {}
+    counters: dict[str, dict[str, int]] = {}
+    names = {id(value): name for name, value in weights(trainer.module).items()}
+    for stepper in trainer.steppers:
+        player = stepper.player.name
+        tensors, others = flatten_optimizer(stepper.optimizer, names, player)
+        optim |= tensors
+        values |= others
+        terms |= {f"{player}/{name}": value for name, value in stepper.means.tensors().items()}
+        counters[player] = {"skipped": stepper.skipped, "consecutive": stepper.consecutive}
+    files = {"model": weights(trainer.module), "optim": optim, "terms": terms}
+    if trainer.average is not None:
+        files["ema"] = trainer.average.tensors()
+    if trainer.best is not None:
+        files["best"] = trainer.best
+    place = {one.name: getattr(position, one.name) for one in dataclasses.fields(position)}
+    history = place.pop("history")
+    numbers = {
+        "step": position.step,
+        "samples_seen": position.epoch * size + min(position.batch * settings.batch_size, size),
+        "seed": settings.seed,
+        "position": place,
+        "players": counters,
+        "optimizer_values": values,
+        "config_hash": digest(made["made_from"]),
+        **made,
+    }
+    return State(numbers, history, files)
+
+
+def restore(trainer: Trainer, state: State) -> None:
+    """Give a trainer the state that `capture` returned."""
+    position, numbers = trainer.position, state.numbers
+    for name, value in numbers["position"].items():
+        setattr(position, name, value)
+    position.history = list(state.history)
+    load_weights(trainer.module, state.tensors["model"])
+    if trainer.average is not None:
+        trainer.average.load_tensors(state.tensors["ema"])
+    if "best" in state.tensors:
+        trainer.best = {name: value.to(trainer.rows.device) for name, value in state.tensors["best"].items()}
+    names = {id(value): name for name, value in weights(trainer.module).items()}
+    for stepper in trainer.steppers:
+        player = stepper.player.name
+        load_optimizer(stepper.optimizer, names, player, state.tensors["optim"], numbers["optimizer_values"])
+        mine = {
+            name.removeprefix(f"{player}/"): value
+            for name, value in state.tensors["terms"].items()
+            if name.startswith(f"{player}/")
+        }
+        stepper.means.load_tensors(mine)
+        stepper.skipped = numbers["players"][player]["skipped"]
+        stepper.consecutive = numbers["players"][player]["consecutive"]
