@@ -1,0 +1,1 @@
+"""What a fitted estimator looks like: plots, one table of numbers, and pages that stand alone."""

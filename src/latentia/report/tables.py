@@ -1,0 +1,102 @@
+"""The numbers as plain rows of text, the same for the page and for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from latentia.errors import ConfigError
+from latentia.report.contracts import Evaluated
+from latentia.report.text import clean, plain_number, with_error
+
+__all__ = ["NumbersTable", "describe_kind", "numbers_table"]
+
+ABSENT = "–"
+
+
+class NumbersTable(NamedTuple):
+    """A header and rows of cells, all of them plain text of one line."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def numbers_table(evaluations: Iterable[Evaluated]) -> NumbersTable:
+    """Put evaluations side by side, one row each, in the order given.
+
+    Values that carry a standard error are written `value ± error`, to the digits the error allows. A column that
+    applies to none of the models is left out; a cell that does not apply holds an en dash.
+
+    Parameters
+    ----------
+    evaluations
+        What `evaluate` returned, at least one. All on the same rows, or the comparison is between data sets.
+
+    Returns
+    -------
+    NumbersTable
+        `.header` and `.rows`; log p(x), ELBO, rate and distortion in nats per row of data.
+
+    Raises
+    ------
+    ConfigError
+        When there is nothing to show.
+    """
+    items = list(evaluations)
+    if not items:
+        raise ConfigError("a table of numbers needs at least one evaluation: got none")
+    columns: list[tuple[str, list[str]]] = [
+        ("model", [clean(item.name) for item in items]),
+        ("log p(x), nats", [joined(item.log_prob, item.standard_error) for item in items]),
+        ("bits/dim", [number(item, "bits_per_dim", 3) for item in items]),
+        ("ELBO, nats", [joined(get(item, "elbo"), get(item, "elbo_standard_error")) for item in items]),
+        ("rate, nats", [number(item, "rate", 2) for item in items]),
+        ("distortion, nats", [number(item, "distortion", 2) for item in items]),
+        ("active units", [active(item) for item in items]),
+        ("parameters", [thousands(get(item, "num_parameters")) for item in items]),
+        ("log p(x) is", [describe_kind(item) for item in items]),
+    ]
+    kept = [(title, cells) for title, cells in columns if any(cell != ABSENT for cell in cells)]
+    return NumbersTable(
+        header=tuple(title for title, _ in kept),
+        rows=tuple(zip(*(cells for _, cells in kept), strict=True)),
+    )
+
+
+def describe_kind(evaluation: Evaluated) -> str:
+    """Say what the log p(x) is, with the number of importance samples where it is estimated from some."""
+    kind = clean(evaluation.kind)
+    samples = get(evaluation, "K")
+    return f"{kind}, K = {samples:,}" if samples and "importance" in kind else kind
+
+
+def joined(value: float | None, error: float | None) -> str:
+    """`-61.23 ± 0.35`."""
+    if value is None:
+        return ABSENT
+    shown, spread = with_error(value, error)
+    return shown if spread is None else f"{shown} ± {spread}"
+
+
+def number(item: Evaluated, name: str, decimals: int) -> str:
+    """One value without an error, or the dash."""
+    return plain_number(get(item, name), decimals)
+
+
+def active(item: Evaluated) -> str:
+    """`17 of 20`."""
+    units: int | None = get(item, "active_units")
+    if units is None:
+        return ABSENT
+    per_dimension: Sequence[float] | None = get(item, "kl_per_dimension")
+    return str(units) if per_dimension is None else f"{units} of {len(per_dimension)}"
+
+
+def thousands(count: int | None) -> str:
+    """`1,234,567`."""
+    return ABSENT if count is None else f"{count:,}"
+
+
+def get(item: Evaluated, name: str) -> Any:
+    """Return a field that not every evaluation has."""
+    return getattr(item, name, None)
