@@ -109,6 +109,8 @@ class Stepper:
                 raise ConfigError(
                     f"The loss of player {self.player.name!r} has shape {tuple(loss.shape)}, not that of a mean: ()."
                 )
+            if not loss.requires_grad:
+                raise ConfigError(f"The loss of player {self.player.name!r} does not depend on its parameters.")
             if part is not batch:
                 loss = loss * (part.shape[0] / rows)
             loss.backward(inputs=self.parameters)
