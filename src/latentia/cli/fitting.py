@@ -1,0 +1,192 @@
+"""``fit``: from a name and data to a folder with a model, its numbers and its report."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from latentia import storage
+from latentia.cli import baselines, helping, records, reporting, runs, seeds
+from latentia.cli.console import error, note, print_json, print_text
+from latentia.cli.exits import FAILURE, INTERRUPTED, OK, TERMINATED, UsageError
+from latentia.cli.scoring import print_evaluations
+from latentia.cli.settings import Setting, assign, read_config, settings_of
+from latentia.errors import Interrupted
+from latentia.estimators import registry
+
+if TYPE_CHECKING:
+    from latentia.data import Dataset
+
+__all__ = ["Request", "fit"]
+
+_STOPPED = "stopped: the same command with --resume goes on where the last checkpoint was written"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for."""
+
+    name: str
+    data: str
+    assignments: tuple[str, ...]
+    config: Path | None
+    out: Path | None
+    resume: bool
+    overwrite: bool
+    seed: int
+    split_seed: int
+    device: str | None
+    label: str | None
+    drop: tuple[str, ...]
+    support: str | None
+    report: bool
+    baselines: bool
+    beat_baseline: float | None
+    json: bool
+    quiet: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the run goes."""
+        return self.out if self.out is not None else Path("runs") / f"{Path(self.data).stem}-{self.name}"
+
+    @property
+    def source(self) -> records.Source:
+        """How the data were asked for."""
+        is_path = Path(self.data).exists()
+        path = str(Path(self.data).resolve()) if is_path else None
+        return records.Source(self.data, path, self.label, self.drop, self.support, self.split_seed)
+
+
+def fit(request: Request, *, num_seeds: int | None) -> int:
+    """Fit, evaluate, save and report; with `num_seeds` so many times, each in a process of its own."""
+    cls, arguments = _estimator(request)
+    runs.check_run_folder(request.folder, resume=request.resume, overwrite=request.overwrite)
+    storage.check_writable(request.folder)
+    if num_seeds is not None:
+        return seeds.fit_seeds(request, num_seeds)
+    with _resumable():
+        return _fit_one(request, cls, arguments)
+
+
+def _estimator(request: Request) -> tuple[type[Any], dict[str, Any]]:
+    """Check everything that can be wrong in the command line before anything is loaded or written."""
+    if not request.name:
+        raise UsageError(f"fit needs an estimator: one of {', '.join(registry.names())}; see latentia fit --help")
+    cls = registry.get(request.name)
+    settings = settings_of(cls)
+    config = read_config(request.config) if request.config is not None else {}
+    arguments = assign(request.assignments, config, settings, helping.FLAGS)
+    if not request.data:
+        from latentia import data
+
+        raise UsageError(f"fit needs data: a path, or one of {', '.join(data.names())}")
+    arguments |= _from_flags(request, settings)
+    missing = [name for name, setting in settings.items() if setting.required and name not in arguments]
+    if missing:
+        raise UsageError(f"{request.name} needs a value for {', '.join(missing)}: add --set {missing[0]}=…")
+    return cls, arguments
+
+
+def _from_flags(request: Request, settings: Mapping[str, Setting]) -> dict[str, Any]:
+    if request.device is not None and "device" not in settings:
+        raise UsageError(f"{request.name} runs on the CPU only: leave --device out")
+    wanted = {
+        "random_state": request.seed,
+        "run_dir": str(request.folder),
+        "verbose": 0 if request.quiet else 1,
+        "device": request.device,
+    }
+    return {name: value for name, value in wanted.items() if name in settings and value is not None}
+
+
+def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int:
+    from latentia import data
+
+    start = time.monotonic()
+    source, out = request.source, request.folder
+    dataset = data.load(
+        request.data, support=request.support, label=request.label, drop=request.drop, seed=request.split_seed
+    )
+    _tell_data(dataset)
+    if request.overwrite:
+        runs.remove_run(out)
+    record = records.Record(request.name, source, dataset.info.fingerprint)
+    record.write(out)
+    model = cls(**arguments).fit(dataset.train)
+    note(f"likelihood: {getattr(model, 'likelihood_name_', 'its own')}")
+    model.save(out)
+    note("evaluating on the test split")
+    evaluation = model.evaluate(dataset.test.x)
+    others = baselines.evaluate_baselines(model, dataset, request.seed) if request.baselines else []
+    comparisons = baselines.compare(evaluation, others)
+    record = replace(
+        record,
+        evaluations=[item.to_json() for item in (evaluation, *others)],
+        comparisons=[comparison.to_json() for comparison in comparisons],
+        seconds=time.monotonic() - start,
+    )
+    record.write(out)
+    page = reporting.write_page(model, dataset, [evaluation, *others], out / reporting.PAGE) if request.report else None
+    _print_results(request, record, [evaluation, *others], comparisons, page)
+    return _judge(request, comparisons)
+
+
+def _tell_data(dataset: Dataset) -> None:
+    info = dataset.info
+    rows = f"{len(dataset.train):,} training, {len(dataset.valid):,} validation and {len(dataset.test):,} test rows"
+    note(f"{info.name}: {rows} of {' × '.join(map(str, info.event_shape))}, support {info.support}")
+
+
+def _print_results(
+    request: Request, record: records.Record, evaluations: list[Any], comparisons: list[Any], page: Path | None
+) -> None:
+    out = request.folder
+    if request.json:
+        print_json({**asdict(record), "seed": request.seed, "out": out, "report": page})
+        return
+    print_evaluations(evaluations, title=f"{record.source.data}, test split")
+    for comparison in comparisons:
+        print_text(str(comparison))
+    print_text(f"model:  {out}")
+    if page is not None:
+        print_text(f"report: {page}")
+
+
+def _judge(request: Request, comparisons: list[baselines.Comparison]) -> int:
+    """Return the exit code: the baseline must be beaten where that was asked for."""
+    if request.beat_baseline is None:
+        return OK
+    if not comparisons:
+        error("--beat-baseline needs the baselines, and none could be fitted")
+        return FAILURE
+    if comparisons[0].standard_errors < request.beat_baseline:
+        error(f"{comparisons[0]}: at least {request.beat_baseline:g} above it were asked for")
+        return FAILURE
+    return OK
+
+
+@contextlib.contextmanager
+def _resumable() -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C outside of training, which has its own handling, into the exit of a run to be resumed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(_STOPPED, TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(_STOPPED, INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

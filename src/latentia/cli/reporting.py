@@ -1,0 +1,38 @@
+"""``report``: the page of a fitted model, after a fit or later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latentia.cli.console import note, print_json, print_text
+from latentia.cli.exits import OK
+from latentia.cli.inputs import load_model, load_source
+
+if TYPE_CHECKING:
+    from latentia.data import Dataset
+
+__all__ = ["PAGE", "report", "write_page"]
+
+PAGE = "report.html"
+
+
+def report(run: Path, out: Path | None, device: str | None, *, json: bool) -> int:
+    """Write the report of a run from its model and its test split."""
+    model = load_model(run, device)
+    dataset = load_source(run, model)
+    page = write_page(model, dataset, None, out if out is not None else run / PAGE)
+    if json:
+        print_json({"report": page})
+    else:
+        print_text(str(page))
+    return OK
+
+
+def write_page(model: Any, dataset: Dataset, evaluations: list[Any] | None, path: Path) -> Path:
+    """Write the page with its pictures; the numbers are computed where they are not given."""
+    from latentia import report as pages
+
+    note("drawing the report")
+    pages.write(model, dataset.test, path, evaluations=evaluations)
+    return path

@@ -1,0 +1,55 @@
+"""``evaluate``: every number there is about a model, on rows that it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from latentia.cli.console import note, print_json, print_table
+from latentia.cli.exits import OK
+from latentia.cli.inputs import load_model, load_source, read_rows
+
+__all__ = ["evaluate", "print_evaluations"]
+
+
+def evaluate(
+    run: Path,
+    samples: int | None,
+    data_name: str | None,
+    label: str | None,
+    drop: tuple[str, ...],
+    device: str | None,
+    *,
+    json: bool,
+) -> int:
+    """Evaluate a model on the test split of its own data, or on other data."""
+    model = load_model(run, device)
+    what, rows = _rows(run, model, data_name, label, drop)
+    note(f"evaluating on {what}")
+    evaluation = model.evaluate(rows, num_samples=samples)
+    if json:
+        print_json({"run": run, "rows": what, **evaluation.to_json()})
+    else:
+        print_evaluations([evaluation], title=what)
+    return OK
+
+
+def _rows(run: Path, model: Any, data_name: str | None, label: str | None, drop: tuple[str, ...]) -> tuple[str, Any]:
+    from latentia import data
+
+    if data_name is None:
+        dataset = load_source(run, model)
+        return f"the test split of {dataset.info.name}", dataset.test.x
+    if data_name in data.names() and not Path(data_name).exists():
+        return f"the test split of {data_name}", data.load(data_name).test.x
+    return f"all rows of {data_name}", read_rows(Path(data_name), label, drop).content
+
+
+def print_evaluations(evaluations: Sequence[Any], *, title: str) -> None:
+    """Print the table of numbers, the same as on the page."""
+    from latentia.report.tables import numbers_table
+
+    table = numbers_table(evaluations)
+    texts = {"model", "log p(x) is"}
+    print_table(table.header, table.rows, title=title, right=[name for name in table.header if name not in texts])
