@@ -99,6 +99,7 @@ def estimate_log_prob(
     num_samples: int,
     noise: Callable[[int], Tensor],
     samples_per_call: int = SAMPLES_PER_CALL,
+    bfloat16: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> RowEstimates:
     r"""Estimate log p(x) of every row by importance sampling from q(z | x).
@@ -121,6 +122,9 @@ def estimate_log_prob(
         Gives the standard normals of row i, shape (K, Z).
     samples_per_call
         How many samples are decoded at a time; no more than memory and rounding depend on it.
+    bfloat16
+        Whether the decoder's matrix products run in bfloat16 (the likelihood stays in single precision): faster, and
+        off by about 0.03 nats a row.
     progress
         Called with the number of finished rows after each.
 
@@ -142,7 +146,8 @@ def estimate_log_prob(
         weights, total = LogMeanExp(), 0.0
         for start in range(0, num_samples, samples_per_call):
             stop = start + samples_per_call
-            log_p: Tensor = model.decoder(z[start:stop]).log_prob(x)
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
+                log_p: Tensor = model.decoder(z[start:stop]).log_prob(x)
             weights.add(log_p.double() + log_ratio[start:stop].double())
             total += float(log_p.double().sum())
         kl = kl_per_dimension(q, prior)[0] if isinstance(q, DiagonalNormal) else kl_divergence(q, prior)

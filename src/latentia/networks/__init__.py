@@ -1,6 +1,6 @@
 """Tensor-to-tensor modules; nothing here knows of probability."""
 
 from latentia.networks.conv import ConvDecoder, ConvEncoder
-from latentia.networks.mlp import ACTIVATIONS, MLP, Constant, Scaled
+from latentia.networks.mlp import ACTIVATIONS, MLP, Constant, OneHot, Scaled
 
-__all__ = ["ACTIVATIONS", "MLP", "Constant", "ConvDecoder", "ConvEncoder", "Scaled"]
+__all__ = ["ACTIVATIONS", "MLP", "Constant", "ConvDecoder", "ConvEncoder", "OneHot", "Scaled"]

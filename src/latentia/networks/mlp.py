@@ -1,4 +1,4 @@
-"""Multilayer perceptrons and the two smallest networks: a constant and a fixed scale."""
+"""Multilayer perceptrons, and the smallest networks: a constant, a fixed scale, indicators."""
 
 from __future__ import annotations
 
@@ -123,4 +123,26 @@ class Scaled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x to network(factor · x)."""
         out: Tensor = self.network(x * self.factor)
+        return out
+
+
+class OneHot(nn.Module):
+    """A network behind indicators: each element's code becomes a vector with a single one.
+
+    Parameters
+    ----------
+    network
+        The network that sees (..., *E, levels).
+    levels
+        Number of codes.
+    """
+
+    def __init__(self, network: nn.Module, levels: int) -> None:
+        super().__init__()
+        self.network = network
+        self.levels = levels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map codes (..., *E) to network(indicators)."""
+        out: Tensor = self.network(nn.functional.one_hot(x.long(), self.levels).to(x.dtype))
         return out

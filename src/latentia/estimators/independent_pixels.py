@@ -1,0 +1,106 @@
+"""The baseline without a latent variable, behind scikit-learn's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentia.estimators.base import Array, GenerativeEstimator
+from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
+from latentia.estimators.limits import Choice, Limit
+from latentia.estimators.preprocessing import Preprocessing
+from latentia.evaluation import EXACT, Evaluation, exact_evaluation
+from latentia.models import IndependentPixels as IndependentPixelsModel
+from latentia.networks import Constant
+
+__all__ = ["IndependentPixels"]
+
+
+class IndependentPixels(GenerativeEstimator):
+    r"""A product of one distribution per element: the baseline that a latent-variable model has to beat.
+
+    .. math:: p(x) = \prod_{i=1}^{D} p(x_i)
+
+    Fitted by maximum likelihood with counts smoothed by one, in double precision; log p(x) is exact. Shapes: n rows, E
+    the shape of one item, D numbers; nats.
+
+    Parameters
+    ----------
+    likelihood
+        "auto" (by the data's support) or any likelihood that ``VAE`` takes.
+    support
+        What values the data can take, such as "levels:256" or "real"; None to tell from the data set or the array.
+    binarize
+        None, "static", "dynamic" (the same here) or "threshold", as for ``VAE``.
+    random_state
+        Seed of ``sample`` and of the binarisation.
+
+    Examples
+    --------
+    >>> import latentia as lt
+    >>> digits = lt.data.load("digits")
+    >>> baseline = lt.IndependentPixels().fit(digits.train)
+    >>> baseline.sample(3).shape
+    (3, 8, 8)
+    """
+
+    _limits: ClassVar[Mapping[str, Limit]] = {
+        "likelihood": Choice(("auto", *LIKELIHOODS), or_object="the result of latentia.likelihood(…)"),
+        "support": Choice((), optional=True, or_object="a support such as 'levels:256'"),
+        "binarize": Choice(("static", "dynamic", "threshold"), optional=True),
+    }
+    module_: IndependentPixelsModel
+
+    def __init__(
+        self,
+        *,
+        likelihood: str | LikelihoodChoice = "auto",
+        support: str | None = None,
+        binarize: str | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.likelihood = likelihood
+        self.support = support
+        self.binarize = binarize
+        self.random_state = random_state
+
+    def _fit_rows(self, rows: Array, valid: Array | None) -> None:
+        binarize = None if self.support_.kind == "binary" else self.binarize
+        self.preprocessing_ = Preprocessing.fit(rows, self.support_, self.event_shape_, binarize, self.seed_, "float64")
+        support = self.preprocessing_.model_support
+        observed = f"data with values from {rows.min():g} to {rows.max():g} (support {str(support)!r})"
+        self.likelihood_ = resolve(self.likelihood, support, observed)
+        self.likelihood_name_ = self.likelihood_.name
+        self.device_, self.num_threads_ = torch.device("cpu"), torch.get_num_threads()
+        module = self._build(self._spec())
+        module.fit(torch.from_numpy(self.preprocessing_.store(rows)))
+        self.module_ = module
+        self.history_: list[dict[str, Any]] = []
+
+    def _spec(self) -> dict[str, Any]:
+        return {"likelihood": {"name": self.likelihood_.name, "options": dict(self.likelihood_.options)}}
+
+    def _build(self, spec: Mapping[str, Any]) -> IndependentPixelsModel:
+        choice = LikelihoodChoice(spec["likelihood"]["name"], tuple(sorted(spec["likelihood"]["options"].items())))
+        support, shape = self.preprocessing_.model_support, self.event_shape_
+        outputs = choice.outputs(support) * int(np.prod(shape))
+        network: nn.Module = Constant(outputs)
+        return IndependentPixelsModel(choice.build(network, shape, support)).double()
+
+    def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
+        return self.module_.sample(n, generator)
+
+    def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
+        log_prob = self._map(self.module_.log_prob, rows, (), np.float64)
+        return exact_evaluation(
+            type(self).__name__,
+            self.likelihood_name_,
+            log_prob + self.preprocessing_.log_jacobian,
+            kind=EXACT,
+            num_parameters=self.num_parameters_,
+            discrete_dims=self._discrete_dims,
+        )

@@ -1,0 +1,107 @@
+"""The door: what may be passed as data, and how it becomes checked rows."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from latentia.data import Info, Split, Support, read
+from latentia.errors import DataError
+
+__all__ = ["Given", "checked_rows", "unpack"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Data as they were passed in, unpacked."""
+
+    x: Any
+    y: Any = None
+    info: Info | None = None
+    valid: Split | None = None
+
+
+def unpack(data: Any) -> Given:
+    """Return the array or DataFrame behind a split or a path; anything else as it is."""
+    if isinstance(data, Split):
+        return Given(data.x, data.y, data.info, data.valid)
+    if isinstance(data, (str, os.PathLike)):
+        x, y = read(Path(data))
+        return Given(x, y)
+    return Given(data)
+
+
+def checked_rows(
+    estimator: BaseEstimator, data: Any, *, event_shape: tuple[int, ...] | None, support: Support | None
+) -> tuple[Array, tuple[int, ...]]:
+    """Return the rows as an array of shape (N, D), checked by scikit-learn's rules and ours, and the event shape.
+
+    Parameters
+    ----------
+    estimator
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set (at fit) or compared with.
+    data
+        Array-like or DataFrame of shape (N, D), or images of shape (N, H, W) or (N, H, W, C).
+    event_shape
+        None at fit; afterwards the shape that items must have (flat rows of the same length will do).
+    support
+        None at fit; afterwards the support that the data are held to.
+
+    Raises
+    ------
+    ValueError
+        scikit-learn's own sentences for arrays that hold no finite numbers, too few rows or other columns.
+    DataError
+        For items of another shape or values outside the support.
+    """
+    reset = event_shape is None
+    if (
+        isinstance(data, (list, tuple))
+        and data
+        and isinstance(data[0], (list, tuple, np.ndarray))
+        and np.ndim(data[0]) > 1
+    ):
+        data = np.asarray(data)
+    shape = tuple(getattr(data, "shape", ()))
+    if len(shape) > 2:
+        if event_shape is not None and shape[1:] != event_shape:
+            raise DataError(
+                f"items have the shape {shape[1:]}, but the model was fitted to items of shape {event_shape}: "
+                f"{_shape_advice(shape[1:], event_shape)}"
+            )
+        if len(shape) > 4:
+            raise DataError(f"images have the shape (N, H, W) or (N, H, W, C), but an array of shape {shape} came")
+        if reset and len(shape) == 4 and shape[3] > 4 >= shape[1]:
+            raise DataError(
+                f"an array of shape {shape} looks like images with the colours first; pass (N, H, W, C), for example "
+                "x.transpose(0, 2, 3, 1)"
+            )
+        given = shape[1:]
+        data = np.asarray(data).reshape(shape[0], math.prod(given))
+    else:
+        given = None
+    rows: Array = validate_data(
+        estimator, data, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1, accept_sparse=False
+    )
+    if support is not None:
+        support.check(rows, "the data")
+    return rows, event_shape or given or (rows.shape[1],)
+
+
+def _shape_advice(came: Sequence[int], expected: Sequence[int]) -> str:
+    if sorted(came) == sorted(expected):
+        return "reorder the axes (grey images are (H, W), colour images (H, W, C))"
+    if math.prod(came) == math.prod(expected):
+        return "reshape them"
+    return "resize them, or fit a model to items of this shape"

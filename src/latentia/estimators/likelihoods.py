@@ -1,0 +1,146 @@
+"""The one table in which a likelihood's name is resolved, and in which a likelihood is chosen for a support."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from latentia.data import Support
+from latentia.errors import ConfigError, DataError
+from latentia.parts import (
+    BernoulliLikelihood,
+    BinomialLikelihood,
+    CategoricalLikelihood,
+    DiscretizedLogisticLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+)
+
+__all__ = ["LIKELIHOODS", "LikelihoodChoice", "likelihood", "resolve"]
+
+_REAL = ("real", "unit", "positive")
+_MOST_BINOMIAL_LEVELS = 32
+
+
+@dataclass(frozen=True)
+class LikelihoodChoice:
+    """A likelihood before its network and shape are known; what ``likelihood="…"`` stands for.
+
+    Parameters
+    ----------
+    name
+        A key of ``LIKELIHOODS``.
+    options
+        Further arguments of the part, such as ``variance`` of a Gaussian.
+    """
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def outputs(self, support: Support) -> int:
+        """Return how many numbers the likelihood needs for each element."""
+        return self.build(nn.Identity(), (1,), support).outputs_per_element
+
+    def build(self, network: nn.Module, event_shape: Sequence[int], support: Support) -> Likelihood:
+        """Return the part on this network, for items of this shape."""
+        row = LIKELIHOODS[self.name]
+        options = {**row.options, **dict(self.options)}
+        if row.needs_levels:
+            options["levels"] = 2 if support.kind == "binary" else support.levels
+        part: Likelihood = row.part(network, event_shape, **options)
+        return part
+
+
+@dataclass(frozen=True)
+class _Row:
+    part: Any
+    supports: tuple[str, ...]
+    needs_levels: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+LIKELIHOODS: dict[str, _Row] = {
+    "bernoulli": _Row(BernoulliLikelihood, ("binary",)),
+    "binomial": _Row(BinomialLikelihood, ("levels", "binary"), needs_levels=True),
+    "categorical": _Row(CategoricalLikelihood, ("levels", "categories", "binary"), needs_levels=True),
+    "discretized_logistic": _Row(DiscretizedLogisticLikelihood, ("levels",), needs_levels=True),
+    "gaussian": _Row(GaussianLikelihood, _REAL, options={"variance": "per_output"}),
+    "gaussian_shared": _Row(GaussianLikelihood, _REAL, options={"variance": "shared"}),
+    "gaussian_network": _Row(GaussianLikelihood, _REAL, options={"variance": "network"}),
+    "gaussian_fixed": _Row(GaussianLikelihood, _REAL, options={"variance": 1.0}),
+}
+
+
+def likelihood(name: str, **options: Any) -> LikelihoodChoice:
+    """Return a likelihood with options, to be passed instead of its name.
+
+    Parameters
+    ----------
+    name
+        A key of the table: "bernoulli", "binomial", "categorical", "discretized_logistic", "gaussian" (one learned
+        variance per element), "gaussian_shared", "gaussian_network" (an output of the network), "gaussian_fixed".
+    **options
+        Arguments of the part, for example ``variance=0.5`` with "gaussian_fixed": squared error with the weight
+        λ = 1/(2·0.5).
+
+    Examples
+    --------
+    >>> likelihood("gaussian_fixed", variance=0.5)
+    LikelihoodChoice(name='gaussian_fixed', options=(('variance', 0.5),))
+    """
+    if name not in LIKELIHOODS:
+        raise ConfigError(f"likelihood must be 'auto' or one of {', '.join(map(repr, LIKELIHOODS))}, got {name!r}")
+    return LikelihoodChoice(name, tuple(sorted(options.items())))
+
+
+def resolve(choice: str | LikelihoodChoice, support: Support, observed: str) -> LikelihoodChoice:
+    """Return the likelihood that fits the support, or refuse the one that does not.
+
+    Parameters
+    ----------
+    choice
+        "auto", a name of the table, or what ``likelihood`` returned.
+    support
+        Of the data as the model will see them, after any binarisation.
+    observed
+        A few words on what came, for the error.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown.
+    DataError
+        If the likelihood gives such data no probability.
+    """
+    if isinstance(choice, str) and choice == "auto":
+        return likelihood(_automatic(support))
+    resolved = likelihood(choice) if isinstance(choice, str) else choice
+    if not isinstance(resolved, LikelihoodChoice):
+        raise ConfigError(f"likelihood must be a name or the result of latentia.likelihood(…), got {choice!r}")
+    if support.kind in LIKELIHOODS[resolved.name].supports:
+        return resolved
+    if resolved.name == "bernoulli":
+        advice = (
+            'choose binarize="static", "dynamic" or "threshold" to make them binary, or a likelihood for what they are '
+            f"({_automatic(support)!r})"
+        )
+    elif support.kind in ("levels", "categories", "binary"):
+        advice = f"choose {_automatic(support)!r}, or pass support='real' to score a density instead of a mass"
+    else:
+        advice = (
+            f"choose {_automatic(support)!r}, or pass support='levels:K' if the values are whole numbers 0 to K − 1"
+        )
+    raise DataError(f"a {resolved.name} likelihood does not fit {observed}: {advice}")
+
+
+def _automatic(support: Support) -> str:
+    if support.kind == "binary":
+        return "bernoulli"
+    if support.kind == "categories":
+        return "categorical"
+    if support.kind == "levels":
+        return "binomial" if (support.levels or 0) <= _MOST_BINOMIAL_LEVELS else "discretized_logistic"
+    return "gaussian"

@@ -1,0 +1,93 @@
+"""What each constructor argument may be: limits are data, and one function builds the error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from latentia.errors import ConfigError
+
+__all__ = ["Choice", "Flag", "Number", "Whole", "check_parameters"]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number between two ends, or None where that is allowed."""
+
+    low: int
+    high: int
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high:,}" + (" or None" if self.optional else "")
+
+    def allows(self, value: Any) -> bool:
+        """Say whether the value is within the limits."""
+        return isinstance(value, Integral) and not isinstance(value, bool) and self.low <= int(value) <= self.high
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number between two ends, or None where that is allowed."""
+
+    low: float
+    high: float
+    optional: bool = False
+    open_low: bool = False
+
+    def __str__(self) -> str:
+        above = "above" if self.open_low else "of at least"
+        top = "" if self.high == math.inf else f" and at most {self.high:g}"
+        return f"a finite number {above} {self.low:g}{top}" + (" or None" if self.optional else "")
+
+    def allows(self, value: Any) -> bool:
+        """Say whether the value is within the limits."""
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            return False
+        return (value > self.low if self.open_low else value >= self.low) and value <= self.high
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words, or None where that is allowed, or any other object where objects are allowed."""
+
+    words: tuple[str, ...]
+    optional: bool = False
+    or_object: str = ""
+
+    def __str__(self) -> str:
+        tail = (" or None" if self.optional else "") + (f" or {self.or_object}" if self.or_object else "")
+        return f"one of {', '.join(map(repr, self.words))}{tail}"
+
+    def allows(self, value: Any) -> bool:
+        """Say whether the value is among the words, or an object where objects are allowed."""
+        return value in self.words if isinstance(value, str) else bool(self.or_object)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or False."""
+
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return "True or False"
+
+    def allows(self, value: Any) -> bool:
+        """Say whether the value is a truth value."""
+        return isinstance(value, bool)
+
+
+Limit = Whole | Number | Choice | Flag
+
+
+def check_parameters(estimator: str, values: Mapping[str, Any], limits: Mapping[str, Limit]) -> None:
+    """Raise ConfigError, naming the argument, what is allowed and what came, for the first value outside its limits."""
+    for name, limit in limits.items():
+        value = values[name]
+        if (value is None and limit.optional) or limit.allows(value):
+            continue
+        raise ConfigError(f"{name} of {estimator} must be {limit}, got {value!r}")

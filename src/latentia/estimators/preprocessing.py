@@ -1,0 +1,175 @@
+"""Between the data as they come and the rows as a model takes them: binarisation, and standardisation with its Jacobian."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from latentia.data import Support
+from latentia.errors import DataError
+from latentia.evaluation import RowNoise
+
+__all__ = ["Preprocessing"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to rows before a model sees them, and undone afterwards.
+
+    Attributes
+    ----------
+    support
+        Of the data as they come.
+    event_shape
+        Shape of one item.
+    binarize
+        None, "static" or "dynamic" (a draw with the grey value as probability: fixed by seed and row for evaluation,
+        anew in every training step for "dynamic") or "threshold" (above half of the range).
+    seed
+        Of the binarisation.
+    shift, scale
+        Standardisation of reals: x ↦ (x − shift)/scale, shapes (D,) for tables and () for images; None for discrete data.
+    dtype
+        Of standardised rows: "float32" or "float64".
+    """
+
+    support: Support
+    event_shape: tuple[int, ...]
+    binarize: str | None
+    seed: int
+    shift: npt.NDArray[np.float64] | None = None
+    scale: npt.NDArray[np.float64] | None = None
+    dtype: str = "float32"
+
+    @classmethod
+    def fit(
+        cls,
+        rows: Array,
+        support: Support,
+        event_shape: tuple[int, ...],
+        binarize: str | None,
+        seed: int,
+        dtype: str,
+        names: tuple[str, ...] | None = None,
+    ) -> Preprocessing:
+        """Learn the standardisation from training rows, shape (N, D), where the support is real.
+
+        Tables are standardised column by column, images with one mean and one deviation for all pixels. A constant
+        column keeps its unit.
+        """
+        if support.kind in ("binary", "levels", "categories") or binarize is not None:
+            return cls(support, event_shape, binarize, seed)
+        axis = 0 if len(event_shape) == 1 else None
+        values = rows.astype(np.float64, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            shift, scale = np.asarray(values.mean(axis)), np.asarray(values.std(axis))
+        if not np.isfinite(scale).all():
+            column = int(np.flatnonzero(~np.isfinite(np.atleast_1d(scale)))[0])
+            named = f"column {column}" + (f" ({names[column]!r})" if names else "")
+            largest = np.abs(values[:, column] if axis == 0 else values).max()
+            raise DataError(
+                f"{named} has values up to {largest:.3g}, whose squares overflow double precision: rescale the column"
+            )
+        # A spread that is only the rounding of a large constant is no spread.
+        constant = scale <= 1e-12 * np.abs(shift)
+        return cls(support, event_shape, None, seed, shift, np.where(constant | (scale == 0), 1.0, scale), dtype)
+
+    @property
+    def model_support(self) -> Support:
+        """Support of the rows that the model sees."""
+        return Support("binary") if self.binarize else self.support
+
+    @property
+    def log_jacobian(self) -> float:
+        """What is added to log p of a standardised row to make it a density in the units passed in, nats."""
+        if self.scale is None:
+            return 0.0
+        repeats = 1 if self.scale.ndim else math.prod(self.event_shape)
+        return -repeats * float(np.log(self.scale).sum())
+
+    def store(self, rows: Array, *, training: bool = False) -> Array:
+        """Return rows (N, D) in the type a model takes, shape (N, *E).
+
+        With ``training`` and dynamic binarisation the grey values are kept: ``batch`` binarises them in each step.
+        """
+        if self.binarize and rows.dtype != np.bool_ and not (training and self.binarize == "dynamic"):
+            rows = self._binarized(self.support.cast(rows))
+        elif self.scale is not None and self.shift is not None:
+            rows = ((rows - self.shift) / self.scale).astype(self.dtype)
+        else:
+            rows = self.support.cast(rows)
+        return np.ascontiguousarray(rows.reshape(len(rows), *self.event_shape))
+
+    def restore(self, values: Array) -> Array:
+        """Return standardised values, shape (N, *E), in the units passed in; others as they are."""
+        if self.scale is None or self.shift is None:
+            return values
+        flat = values.reshape(len(values), -1).astype(np.float64)
+        return (flat * self.scale + self.shift).reshape(values.shape)
+
+    @property
+    def noise_kind(self) -> str | None:
+        """The noise that ``batch`` needs: None, "bytes255" or "uniform"."""
+        if self.binarize != "dynamic":
+            return None
+        return "bytes255" if self.support.levels == 256 else "uniform"
+
+    def batch(self, rows: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Return stored training rows as the numbers a model sees in this step."""
+        if noise is None or rows.dtype == torch.bool:
+            return rows.to(dtype)
+        if noise.dtype == torch.uint8:
+            return (rows > noise).to(dtype)
+        return (rows > noise * self._top).to(dtype)
+
+    @property
+    def _top(self) -> float:
+        return 1.0 if self.support.levels is None else self.support.levels - 1.0
+
+    def _binarized(self, rows: Array) -> Array:
+        if self.binarize == "threshold":
+            return (rows > 0.5 * self._top).astype(np.uint8)
+        noise, out = RowNoise(rows, self.seed, "binarize"), np.empty(rows.shape, np.uint8)
+        for i, row in enumerate(rows):
+            np.greater(row, noise.uniform(i, row.shape).numpy() * self._top, out=out[i], casting="unsafe")
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object; ``from_json`` reads it back."""
+        return {
+            "support": self.support.to_json(),
+            "event_shape": list(self.event_shape),
+            "binarize": self.binarize,
+            "seed": self.seed,
+            "shift": None if self.shift is None else self.shift.tolist(),
+            "scale": None if self.scale is None else self.scale.tolist(),
+            "dtype": self.dtype,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Preprocessing:
+        """Return what ``to_json`` wrote."""
+        arrays = [None if content[k] is None else np.asarray(content[k], np.float64) for k in ("shift", "scale")]
+        shape = tuple(int(n) for n in content["event_shape"])
+        for array in arrays:
+            if array is not None and (array.shape not in ((), shape) or not np.isfinite(array).all()):
+                raise DataError("the stored standardisation does not fit the stored shape of the items")
+        if arrays[1] is not None and not (arrays[1] > 0).all():
+            raise DataError("the stored standardisation has a scale that is not above 0")
+        return cls(
+            Support.from_json(content["support"]),
+            shape,
+            content["binarize"],
+            int(content["seed"]),
+            *arrays,
+            dtype=str(content["dtype"]),
+        )

@@ -1,0 +1,456 @@
+"""The variational autoencoder behind scikit-learn's verbs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentia.data import Support, fingerprint, split_rows
+from latentia.errors import ConfigError
+from latentia.estimators.base import Array, LatentEstimator
+from latentia.estimators.devices import resolve_device
+from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
+from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
+from latentia.estimators.networks import NETWORKS, build_networks, choose_network
+from latentia.estimators.preprocessing import Preprocessing
+from latentia.evaluation import Evaluation, RowNoise, estimate_log_prob, sampled_evaluation
+from latentia.models import VariationalAutoencoder
+from latentia.networks import ACTIVATIONS, MLP
+from latentia.objectives import Result, elbo, iwae
+from latentia.parts import DiagonalGaussian, StandardNormal
+from latentia.training import (
+    Cosine,
+    Exponential,
+    Linear,
+    Noise,
+    Player,
+    RunFolder,
+    Settings,
+    TrainingResult,
+    adam,
+    train,
+)
+
+__all__ = ["VAE"]
+
+Schedule = Callable[[float], float]
+
+_MIN_ROWS_TO_SPLIT = 10
+
+
+class VAE(LatentEstimator):
+    r"""Variational autoencoder: z ~ N(0, I), x ~ p(x | z), fitted by the evidence lower bound.
+
+    .. math:: \log p(x) \ge E_{q(z|x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\|\, N(0, I))
+
+    Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014. Shapes: n rows, E the shape of one item, L latent
+    dimensions; all log-probabilities in nats, summed over the item.
+
+    Parameters
+    ----------
+    latent_dim
+        Number of latent dimensions L, from 1.
+    network
+        "auto" (fully connected; convolutional for colour and for images above 32 × 32), "linear", "mlp", "conv", or a pair
+        of modules: the encoder's from (n, *E) to (n, 2 L), the decoder's from (n, L) to (n, k·D).
+    hidden
+        Widths of the encoder's hidden layers; the decoder mirrors them. For "mlp".
+    activation
+        Non-linearity: "relu", "tanh", "softplus", "elu", "gelu" or "silu".
+    initialisation
+        Initial weights of "mlp" and "linear": "torch" or "xavier" (Glorot-uniform, zero biases).
+    likelihood
+        "auto" (by the data's support), "bernoulli", "binomial", "categorical", "discretized_logistic", "gaussian",
+        "gaussian_shared", "gaussian_network", "gaussian_fixed", or what ``latentia.likelihood`` returns.
+    support
+        What values the data can take, such as "levels:256" or "real"; None to tell from the data set or the array.
+    binarize
+        None; "dynamic" (grey values are probabilities, drawn anew each step), "static" (drawn once) or "threshold".
+    objective
+        "elbo", or "iwae" (the importance-weighted bound with ``num_samples`` samples).
+    num_samples
+        Samples of z for each row and step.
+    beta
+        Weight of the divergence while training (Higgins et al. 2017); reported values never use it.
+    kl_warmup_epochs
+        Epochs over which that weight grows from 0.
+    max_epochs
+        Passes over the training rows, at most.
+    batch_size
+        Rows per step.
+    learning_rate
+        Of Adam.
+    learning_rate_schedule
+        "constant", "cosine" (to 0 at ``max_epochs``), "exponential" (to a twentieth), or a function of the epoch that
+        returns a factor.
+    patience
+        Epochs without a better validation bound after which training stops; None never stops.
+    clip_norm
+        Largest norm of the gradient; None does not clip.
+    ema_decay
+        Decay of a moving average of the weights, which is then used everywhere; None for none.
+    precision
+        "float32", "bfloat16" (matrix products only) or "float64".
+    compile
+        Whether to compile the training step; needs a C++ compiler.
+    validation_fraction
+        Share of the training rows held out where no validation rows are given; 0 for none.
+    num_importance_samples
+        Samples K behind each log p(x) of ``score_samples`` and ``evaluate``.
+    run_dir
+        Folder for checkpoints and metrics; None for none.
+    run_mode
+        "new" (refuse a folder that is not empty), "resume" (go on where the run stopped) or "overwrite".
+    callbacks
+        Functions called after every epoch; one that returns True stops the training.
+    device
+        "auto" (a GPU if there is one), "cpu", "cuda", …
+    num_threads
+        CPU threads; None for one thread where ``random_state`` is given, and otherwise what is measured to be faster.
+    random_state
+        Seed of the initial weights, the order of the rows and all noise.
+    verbose
+        0 is silent; 1 shows a progress bar on a terminal.
+
+    Examples
+    --------
+    >>> import latentia as lt
+    >>> digits = lt.data.load("digits")
+    >>> vae = lt.VAE(latent_dim=2, max_epochs=2, random_state=0).fit(digits.train)
+    >>> vae.transform(digits.test.x).shape
+    (180, 2)
+    """
+
+    _citations: ClassVar[tuple[str, ...]] = ("kingma2014", "rezende2014", "burda2016")
+    _limits: ClassVar[Mapping[str, Limit]] = {
+        "latent_dim": Whole(1, 100_000),
+        "network": Choice(NETWORKS, or_object="a pair of modules"),
+        "activation": Choice(tuple(ACTIVATIONS)),
+        "initialisation": Choice(("torch", "xavier")),
+        "likelihood": Choice(("auto", *LIKELIHOODS), or_object="the result of latentia.likelihood(…)"),
+        "binarize": Choice(("static", "dynamic", "threshold"), optional=True),
+        "objective": Choice(("elbo", "iwae")),
+        "num_samples": Whole(1, 100_000),
+        "beta": Number(0.0, math.inf),
+        "kl_warmup_epochs": Whole(0, 1_000_000),
+        "max_epochs": Whole(1, 10_000_000),
+        "batch_size": Whole(1, 10_000_000),
+        "learning_rate": Number(0.0, math.inf, open_low=True),
+        "learning_rate_schedule": Choice(("constant", "cosine", "exponential"), or_object="a function of the epoch"),
+        "patience": Whole(1, 10_000_000, optional=True),
+        "clip_norm": Number(0.0, math.inf, optional=True, open_low=True),
+        "ema_decay": Number(0.0, 1.0, optional=True, open_low=True),
+        "precision": Choice(("float32", "bfloat16", "float64")),
+        "compile": Flag(),
+        "validation_fraction": Number(0.0, 0.9),
+        "num_importance_samples": Whole(1, 10_000_000),
+        "run_mode": Choice(("new", "resume", "overwrite")),
+        "num_threads": Whole(1, 4096, optional=True),
+        "verbose": Whole(0, 10),
+    }
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int = 10,
+        network: str | tuple[nn.Module, nn.Module] = "auto",
+        hidden: Sequence[int] = (400,),
+        activation: str = "relu",
+        initialisation: str = "torch",
+        likelihood: str | LikelihoodChoice = "auto",
+        support: str | None = None,
+        binarize: str | None = None,
+        objective: str = "elbo",
+        num_samples: int = 1,
+        beta: float = 1.0,
+        kl_warmup_epochs: int = 0,
+        max_epochs: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        learning_rate_schedule: str | Schedule = "constant",
+        patience: int | None = None,
+        clip_norm: float | None = None,
+        ema_decay: float | None = None,
+        precision: str = "float32",
+        compile: bool = False,  # noqa: A002 - torch's word for it
+        validation_fraction: float = 0.1,
+        num_importance_samples: int = 128,
+        run_dir: str | Path | None = None,
+        run_mode: Literal["new", "resume", "overwrite"] = "new",
+        callbacks: Sequence[Callable[..., object]] = (),
+        device: str = "auto",
+        num_threads: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.network = network
+        self.hidden = hidden
+        self.activation = activation
+        self.initialisation = initialisation
+        self.likelihood = likelihood
+        self.support = support
+        self.binarize = binarize
+        self.objective = objective
+        self.num_samples = num_samples
+        self.beta = beta
+        self.kl_warmup_epochs = kl_warmup_epochs
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.patience = patience
+        self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
+        self.precision = precision
+        self.compile = compile
+        self.validation_fraction = validation_fraction
+        self.num_importance_samples = num_importance_samples
+        self.run_dir = run_dir
+        self.run_mode = run_mode
+        self.callbacks = callbacks
+        self.device = device
+        self.num_threads = num_threads
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _fit_rows(self, rows: Array, valid: Array | None) -> None:
+        dtype = "float64" if self.precision == "float64" else "float32"
+        if valid is None and self.validation_fraction > 0 and len(rows) >= _MIN_ROWS_TO_SPLIT:
+            kept, held = split_rows(len(rows), self.seed_, 1.0 - self.validation_fraction)
+            rows, valid = rows[kept], rows[held]
+            self.info_["n_train"] = len(kept)
+        if self.patience is not None and (valid is None or len(valid) == 0):
+            raise ConfigError("patience needs validation rows: pass X_valid or a validation_fraction above 0")
+        names = tuple(map(str, getattr(self, "feature_names_in_", ()))) or None
+        pre = Preprocessing.fit(rows, self.support_, self.event_shape_, self._binarizing(), self.seed_, dtype, names)
+        self.preprocessing_ = pre
+        choice = resolve(self.likelihood, pre.model_support, self._observed(rows))
+        self.likelihood_name_, self.likelihood_ = choice.name, choice
+        self.network_name_ = choose_network(self.network, self.event_shape_) if isinstance(self.network, str) else "own"
+        self.device_ = resolve_device(self.device)
+        with _seeded(self.seed_):
+            self.module_ = self._build(self._spec())
+        self._start_at_mean(pre.store(rows, training=True))
+        self.module_.to(self.device_)
+        result = self._train(pre.store(rows, training=True), None if valid is None else pre.store(valid))
+        self.history_ = [dict(row) for row in result.history]
+        self.n_iter_, self.best_epoch_, self.skipped_steps_ = result.epochs, result.best_epoch, result.skipped_steps
+        self.num_threads_ = result.num_threads
+        self.interrupted_ = result.interrupted
+        self.module_.eval()
+        if result.interrupted is not None and self.run_dir is not None:
+            raise result.interrupted
+
+    def _binarizing(self) -> str | None:
+        """Data that are binary already have nothing to binarise."""
+        return None if self.support_.kind == "binary" else self.binarize
+
+    def _infer(self, rows: Array) -> Support:
+        support = super()._infer(rows)
+        # Reals that are to be binarised are read as grey values from 0 to 1, and held to that.
+        return Support("unit") if support.kind == "real" and self.binarize is not None else support
+
+    def _observed(self, rows: Array) -> str:
+        low, high = rows.min(), rows.max()
+        return f"data with values from {low:g} to {high:g} (support {str(self.preprocessing_.model_support)!r})"
+
+    def _spec(self) -> dict[str, Any]:
+        return {
+            "likelihood": {"name": self.likelihood_.name, "options": dict(self.likelihood_.options)},
+            "network": self.network_name_,
+        }
+
+    def _build(self, spec: Mapping[str, Any]) -> VariationalAutoencoder:
+        pre = self.preprocessing_
+        choice = LikelihoodChoice(spec["likelihood"]["name"], tuple(sorted(spec["likelihood"]["options"].items())))
+        support = pre.model_support
+        if spec["network"] == "own":
+            if isinstance(self.network, str) or len(tuple(self.network)) != 2:
+                raise ConfigError("network must be a word or a pair of modules (encoder, decoder)")
+            encoder, decoder = self.network
+        else:
+            encoder, decoder = build_networks(
+                spec["network"],
+                event_shape=self.event_shape_,
+                support=support,
+                latent_dim=self.latent_dim,
+                outputs_per_element=choice.outputs(support),
+                hidden=_widths(self.hidden),
+                activation=self.activation,
+                initialisation=self.initialisation,
+            )
+        module = VariationalAutoencoder(
+            prior=StandardNormal(self.latent_dim),
+            encoder=DiagonalGaussian(encoder),
+            decoder=choice.build(decoder, self.event_shape_, support),
+        )
+        return module.double() if pre.dtype == "float64" or self.precision == "float64" else module
+
+    def _start_at_mean(self, rows: Array) -> None:
+        """Start the decoder's output bias at the independent-pixel model of the training rows."""
+        likelihood = self.module_.decoder
+        if not isinstance(likelihood.network, MLP):
+            return
+        flat, n = rows.reshape(len(rows), -1), len(rows)
+        mean, variance = flat.mean(0, dtype=np.float64), flat.var(0, dtype=np.float64)
+        top = float((self.support_.levels or 2) - 1)
+        if self.preprocessing_.binarize:
+            mean, top = mean / (top if rows.dtype != np.uint8 or rows.max() > 1 else 1.0), 1.0
+        if self._discrete_dims:  # smoothed by one observation of either end
+            mean = (n * mean + top) / (n + 2.0)
+        with torch.no_grad():
+            bias = likelihood.raw_from_moments(torch.from_numpy(mean), torch.from_numpy(variance))
+            likelihood.network.last_bias.copy_(bias)
+
+    def _train(self, rows: Array, valid: Array | None) -> TrainingResult:
+        pre, model, dtype = self.preprocessing_, self.module_, self._dtype
+        value_name, beta = self.objective, self._beta()
+
+        def objective(x: Tensor, noise: Tensor, weight: Tensor | float | None) -> Result:
+            if value_name == "iwae":
+                return iwae(model, x, num_samples=self.num_samples, noise=noise)
+            return elbo(model, x, num_samples=self.num_samples, noise=noise, beta=weight)
+
+        def terms(result: Result) -> dict[str, Tensor]:
+            return {value_name: result.value, **result.terms}
+
+        def loss(batch: Tensor, inputs: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            x = pre.batch(batch, inputs.get("binarize"), dtype)
+            weight = inputs.get("beta", beta if isinstance(beta, float) else None)
+            result = objective(x, inputs["z"].transpose(0, 1), weight)
+            return -result.maximand.mean(), terms(result)
+
+        def validate(batch: Tensor, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return terms(objective(batch.to(dtype), inputs["z"].transpose(0, 1), None))
+
+        z_noise = {"z": Noise("normal", (self.num_samples, self.latent_dim))}
+        kind = pre.noise_kind
+        binarizing = {} if kind is None else {"binarize": Noise(kind, self.event_shape_)}  # type: ignore[arg-type]
+        player = Player(
+            "vae",
+            model,
+            loss,
+            optimizer=adam(self.learning_rate),
+            noise={**z_noise, **binarizing},
+            schedules={"beta": beta} if callable(beta) else {},
+        )
+        has_valid = valid is not None and len(valid) > 0
+        settings = Settings(
+            max_epochs=int(self.max_epochs),
+            batch_size=int(self.batch_size),
+            seed=self.seed_,
+            monitor=value_name if has_valid else None,
+            patience=self.patience,
+            clip_norm=self.clip_norm,
+            ema_decay=self.ema_decay,
+            learning_rate_schedule=self._rate_schedule(),
+            precision=self.precision,
+            compile=self.compile,
+            num_threads=self.num_threads or (None if self.random_state is None else 1),
+        )
+        run = contextlib.nullcontext() if self.run_dir is None else RunFolder(self.run_dir, self.run_mode)
+        with run as folder:
+            result = train(
+                [player],
+                torch.from_numpy(rows).to(self.device_),
+                module=model,
+                settings=settings,
+                valid=torch.from_numpy(valid).to(self.device_) if has_valid and valid is not None else None,
+                validate=validate,
+                valid_noise=z_noise,
+                config=self._run_config(),
+                data_fingerprint=fingerprint(rows) if self.run_dir is not None else "",
+                callbacks=tuple(self.callbacks),
+                progress=self.verbose > 0,
+                run=folder,
+            )
+        return result
+
+    def _beta(self) -> float | Schedule | None:
+        """Return the weight of the divergence where it is not simply 1."""
+        if self.kl_warmup_epochs:
+            return Linear(0.0, float(self.beta), self.kl_warmup_epochs)
+        return None if self.beta == 1.0 else float(self.beta)
+
+    def _rate_schedule(self) -> Schedule | None:
+        match self.learning_rate_schedule:
+            case "constant":
+                return None
+            case "cosine":
+                return Cosine(self.max_epochs)
+            case "exponential":
+                return Exponential(1.0, 0.05, self.max_epochs)
+            case other:
+                return other  # type: ignore[return-value]  # the limits let only a function through
+
+    def _run_config(self) -> dict[str, Any]:
+        """Return the arguments that decide a run's weights, as JSON values: a resumed run must have the same."""
+        free = {"run_dir", "run_mode", "callbacks", "verbose", "device", "max_epochs", "num_threads", "network"}
+        free |= {"num_importance_samples", "learning_rate_schedule", "random_state", "likelihood"}
+        values = {k: v for k, v in self.get_params(deep=False).items() if k not in free}
+        values["hidden"] = list(_widths(self.hidden))
+        return {**values, **self._spec(), "preprocessing": self.preprocessing_.to_json()}
+
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        q = self.module_.encoder(x)
+        return q.mean, q.stddev
+
+    def _decode(self, z: Tensor) -> Tensor:
+        mean: Tensor = self.module_.decoder(z).mean
+        return mean
+
+    def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
+        z = torch.randn(n, self.latent_dim, generator=generator, dtype=self._dtype).to(self.device_)
+        drawn: Tensor = self.module_.decoder(z).sample(generator=generator)
+        return drawn
+
+    def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
+        k = int(num_samples or self.num_importance_samples)
+        stored = self.preprocessing_.store(rows)
+        noise = RowNoise(stored, self.seed_, "evaluate")
+        estimates = estimate_log_prob(
+            self.module_,
+            torch.from_numpy(stored).to(self.device_).to(self._dtype),
+            num_samples=k,
+            noise=lambda i: noise.normal(i, (k, self.latent_dim), self._dtype),
+            bfloat16=precision == "bfloat16",
+        )
+        return sampled_evaluation(
+            type(self).__name__,
+            self.likelihood_name_,
+            estimates,
+            num_samples=k,
+            num_parameters=self.num_parameters_,
+            discrete_dims=self._discrete_dims,
+            log_jacobian=self.preprocessing_.log_jacobian,
+            precision=precision if self._dtype == torch.float32 else "float64",
+        )
+
+    @property
+    def _rows_per_call(self) -> int:
+        return 96 if self.network_name_ in ("conv", "own") else 768
+
+
+def _widths(hidden: Sequence[int]) -> tuple[int, ...]:
+    """Return the hidden widths as whole numbers, or refuse them."""
+    widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+    for width in widths:
+        if isinstance(width, bool) or int(width) != width or not 1 <= width <= 100_000:
+            raise ConfigError(f"hidden of VAE must be whole numbers from 1 to 100,000, got {hidden!r}")
+    return tuple(int(w) for w in widths)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Any:
+    """Seed torch's global generator, which initial weights come from, and put it back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,157 @@
+"""The numbers of one model on one set of rows, each named for what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latentia.evaluation.log_likelihood import RowEstimates, standard_error
+from latentia.evaluation.metrics import active_units, bits_per_dim
+
+EXACT = "exact"
+IMPORTANCE_WEIGHTED = "importance-weighted lower bound"
+DEQUANTISED = "lower bound on the log-mass (uniform dequantisation)"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of a model on n rows; None where a number does not apply. Nats unless the name says otherwise.
+
+    Attributes
+    ----------
+    name, likelihood
+        Of the estimator.
+    n
+        Number of rows.
+    num_samples
+        K importance samples a row, None where the value is exact.
+    kind
+        What ``log_prob`` is: exact, or which bound.
+    log_prob, standard_error
+        Mean of log p(x) over the rows and its standard error.
+    bits_per_dim
+        −log p/(D log 2) where p is a mass; None for densities, which depend on the unit.
+    elbo, elbo_standard_error
+        Evidence lower bound, the mean over K samples a row.
+    rate, distortion
+        Mean KL(q(z | x)‖p(z)) and mean −log p(x | z): elbo = −(rate + distortion).
+    kl_per_dimension
+        The rate by latent dimension.
+    active_units
+        Latent dimensions whose posterior mean varies over the rows by more than 0.01.
+    effective_sample_size
+        Mean over the rows of (Σw)²/Σw², at most K.
+    num_parameters
+        Of the model.
+    precision
+        Of the network's products during the evaluation.
+    per_row
+        log p(x) of every row, shape (n,).
+    """
+
+    name: str
+    likelihood: str
+    n: int
+    kind: str
+    log_prob: float
+    standard_error: float
+    num_parameters: int
+    num_samples: int | None = None
+    bits_per_dim: float | None = None
+    elbo: float | None = None
+    elbo_standard_error: float | None = None
+    rate: float | None = None
+    distortion: float | None = None
+    kl_per_dimension: list[float] | None = None
+    active_units: int | None = None
+    effective_sample_size: float | None = None
+    precision: str = "float32"
+    per_row: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every number but those per row as JSON values: what is not finite becomes null."""
+        content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "per_row"}
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
+
+
+def exact_evaluation(
+    name: str, likelihood: str, log_prob: npt.NDArray[np.float64], *, kind: str, num_parameters: int, discrete_dims: int
+) -> Evaluation:
+    """Return the evaluation of a model whose log p(x), or a bound on it, has a closed form.
+
+    Parameters
+    ----------
+    name, likelihood, kind, num_parameters
+        As in ``Evaluation``.
+    log_prob
+        Of every row, nats.
+    discrete_dims
+        D where ``log_prob`` is a log-mass, 0 where it is a density.
+    """
+    mean = float(log_prob.mean())
+    return Evaluation(
+        name=name,
+        likelihood=likelihood,
+        n=len(log_prob),
+        kind=kind,
+        log_prob=mean,
+        standard_error=standard_error(log_prob),
+        num_parameters=num_parameters,
+        bits_per_dim=bits_per_dim(mean, discrete_dims) if discrete_dims else None,
+        precision="float64",
+        per_row=log_prob,
+    )
+
+
+def sampled_evaluation(
+    name: str,
+    likelihood: str,
+    estimates: RowEstimates,
+    *,
+    num_samples: int,
+    num_parameters: int,
+    discrete_dims: int,
+    log_jacobian: float,
+    precision: str,
+) -> Evaluation:
+    """Return the evaluation of a model from its importance-sampled rows.
+
+    Parameters
+    ----------
+    name, likelihood, num_samples, num_parameters, precision
+        As in ``Evaluation``.
+    estimates
+        Of every row, in the model's units.
+    discrete_dims
+        D where the model gives a mass, 0 where it gives a density.
+    log_jacobian
+        Added to every log p and to the reconstruction: the change of units.
+    """
+    log_prob = estimates.log_prob + log_jacobian
+    elbo = estimates.elbo + log_jacobian
+    mean, kl = float(log_prob.mean()), estimates.kl.mean(0)
+    return Evaluation(
+        name=name,
+        likelihood=likelihood,
+        n=len(log_prob),
+        num_samples=num_samples,
+        kind=IMPORTANCE_WEIGHTED,
+        log_prob=mean,
+        standard_error=standard_error(log_prob),
+        bits_per_dim=bits_per_dim(mean, discrete_dims) if discrete_dims else None,
+        elbo=float(elbo.mean()),
+        elbo_standard_error=standard_error(elbo),
+        rate=float(kl.sum()),
+        distortion=-float(estimates.reconstruction.mean()) - log_jacobian,
+        kl_per_dimension=[float(k) for k in kl],
+        active_units=int(active_units(estimates.posterior_mean).sum()),
+        effective_sample_size=float(estimates.effective_sample_size.mean()),
+        num_parameters=num_parameters,
+        precision=precision,
+        per_row=log_prob,
+    )
