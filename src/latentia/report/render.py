@@ -50,7 +50,9 @@ def to_svg(ax: Axes, *, name: str, label: str) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
         # The browser has the letters that the font measured with lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(stream, format="svg", transparent=True, metadata=metadata, bbox_inches="tight", pad_inches=0.04)
+        # Pictures keep their proportions and leave margins, which are cut off; charts keep the size they share.
+        box = "tight" if ax.get_aspect() != "auto" else None
+        figure.savefig(stream, format="svg", transparent=True, metadata=metadata, bbox_inches=box, pad_inches=0.04)
     return adopt(stream.getvalue(), name, label)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from latentia.errors import ConfigError
 from latentia.report.contracts import Evaluated
 from latentia.report.text import clean, plain_number, with_error
 
-__all__ = ["NumbersTable", "describe_kind", "numbers_table"]
+__all__ = ["NumbersTable", "describe_kind", "numbers_table", "paired_sentence"]
 
 ABSENT = "–"
 
@@ -67,7 +70,24 @@ def describe_kind(evaluation: Evaluated) -> str:
     """Say what the log p(x) is, with the number of importance samples where it is estimated from some."""
     kind = clean(evaluation.kind)
     samples = get(evaluation, "K")
-    return f"{kind}, K = {samples:,}" if samples and "importance" in kind else kind
+    return f"{kind}, K\u00a0=\u00a0{samples:,}" if samples and "importance" in kind else kind
+
+
+def paired_sentence(own: Evaluated, other: Evaluated) -> str:
+    """Say how far one model lies above another on the same rows; nothing where rows were not kept or differ.
+
+    The standard error is that of the paired differences: rows that are hard for both do not count against either.
+    """
+    mine, theirs = get(own, "per_row"), get(other, "per_row")
+    if mine is None or theirs is None or len(mine) != len(theirs) or len(mine) < 2:
+        return ""
+    differences = np.asarray(mine, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
+    value, spread = with_error(
+        abs(float(differences.mean())), float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    )
+    side = "above" if differences.mean() >= 0 else "below"
+    error = "" if spread is None else f" ± {spread}"
+    return f"{clean(own.name)} lies {value}{error} nats {side} {clean(other.name)}."
 
 
 def joined(value: float | None, error: float | None) -> str:

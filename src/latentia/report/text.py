@@ -10,6 +10,7 @@ import unicodedata
 __all__ = ["clean", "counted", "escape", "plain_number", "with_error"]
 
 LONGEST = 300
+MOST_PLACES = 6
 # Terminal escape sequences go as a whole: without their first byte the rest would be litter.
 ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]")
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # control, format (with the bidirectional overrides), surrogates, private
@@ -38,7 +39,8 @@ def with_error(value: float, error: float | None, *, decimals: int = 2) -> tuple
     Parameters
     ----------
     value, error
-        In the same unit. Without a finite positive error the value gets `decimals` decimals and no error is shown.
+        In the same unit. Without a finite positive error the value gets `decimals` decimals and no error is shown, and
+        no number gets more than six.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def with_error(value: float, error: float | None, *, decimals: int = 2) -> tuple
         return plain_number(value, decimals), None
     # Rounded first: 0.0996 is 0.10 to two digits, not 0.100.
     exponent = int(f"{error:.1e}".partition("e")[2])
-    places = min(max(0, 1 - exponent), 12)
+    places = min(max(0, 1 - exponent), MOST_PLACES)
     return plain_number(value, places), f"{error:.{places}f}"
 
 

@@ -62,7 +62,14 @@ def samples(
     return show(sheet(as_pictures(drawn, limits), across), ax)[0]
 
 
-def reconstructions(fitted: Fitted, x: NDArray[Any], ax: Axes | None = None, *, columns: int = 8) -> Axes:
+def reconstructions(
+    fitted: Fitted,
+    x: NDArray[Any],
+    ax: Axes | None = None,
+    *,
+    columns: int = 8,
+    features: Sequence[int] | None = None,
+) -> Axes:
     """Draw originals with their reconstructions below; for tables, values against reconstructed values.
 
     Parameters
@@ -75,6 +82,8 @@ def reconstructions(fitted: Fitted, x: NDArray[Any], ax: Axes | None = None, *, 
         Where to draw; a new figure when not given.
     columns
         Pairs in a row.
+    features
+        Which columns of a table; the first twelve that vary when not given.
 
     Returns
     -------
@@ -84,7 +93,7 @@ def reconstructions(fitted: Fitted, x: NDArray[Any], ax: Axes | None = None, *, 
     x = require_rows(fitted, x, "reconstructions")
     again = np.asarray(encoder.reconstruct(x))
     if not is_picture(fitted.event_shape_):
-        return table_rows.against(fitted, x, again, ax)
+        return table_rows.against(fitted, x, again, ax, features=features)
     columns = min(columns, len(x))
     limits = shared_limits(fitted.support_, x, again)
     pairs = interleave(as_pictures(x, limits), as_pictures(again, limits), columns)
@@ -205,7 +214,7 @@ def scored_items(
 
 
 def pick_scored(values: NDArray[np.float64], n: int) -> dict[str, NDArray[np.intp]]:
-    """Return the rows of the `n` highest, middle and lowest values, each group from high to low.
+    """Return the rows of the `n` highest, middle and lowest values: the highest first, but the lowest of the lowest.
 
     With fewer than 3 n rows every group is a third of them (at least one row), so that no row is in two groups unless
     there are fewer than three. What is not a number counts as lowest.
@@ -213,7 +222,7 @@ def pick_scored(values: NDArray[np.float64], n: int) -> dict[str, NDArray[np.int
     order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
     n = max(1, min(n, len(order) // 3))
     start = (len(order) - n) // 2
-    return {"best": order[:n], "median": order[start : start + n], "worst": order[-n:]}
+    return {"best": order[:n], "median": order[start : start + n], "worst": order[::-1][:n]}
 
 
 def require_pictures(fitted: Fitted, plot: str, instead: str) -> None:

@@ -230,6 +230,7 @@ def kl_per_dimension(
     else:
         ax.set_xticks([0, len(values) - 1], ["largest", "smallest"])
     ax.tick_params(axis="x", length=0)
+    ax.set_xlim(-0.6, max(len(values), 6) - 0.4)  # few bars stay slim
     summary = f"{int(alive.sum())} of {len(values)} active" + (", × dead" if len(dead) else "")
     ax.annotate(
         summary, (1, 1), xycoords="axes fraction", ha="right", va="top", fontsize=TEXT_SIZE, color=LIGHT["muted"]

@@ -1,0 +1,137 @@
+"""The page of one fitted estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentia.errors import DataError
+from latentia.report import page, sections
+from latentia.report.contracts import Evaluated, Fitted, is_encoder, name_of, require_fitted
+from latentia.report.provenance import how_it_was_made, versions_line
+from latentia.report.sections import Subject
+from latentia.report.tables import describe_kind, get
+from latentia.report.text import clean, counted, plain_number, with_error
+
+if TYPE_CHECKING:
+    from latentia.data import Split
+
+__all__ = ["write"]
+
+STORIES = {
+    "VAE": "A variational autoencoder",
+    "PPCA": "Probabilistic principal component analysis",
+    "IndependentPixels": "The baseline that models every value on its own",
+}
+
+
+def write(
+    fitted: Fitted,
+    split: Split,
+    path: str | Path,
+    baselines: Sequence[Fitted | Evaluated] = (),
+    *,
+    evaluation: Evaluated | None = None,
+    random_state: int = 0,
+) -> Path:
+    """Write the report of a fitted estimator: one page that needs nothing else, replaced as a whole.
+
+    Sections that do not apply are left out: no learning curves for closed forms, no latent space for a product of
+    pixels, histograms in place of pictures for tables.
+
+    Parameters
+    ----------
+    fitted
+        Any estimator of this library.
+    split
+        The rows that are scored and pictured, usually `dataset.test`.
+    path
+        The file to write, `….html`; its folder is made.
+    baselines
+        Estimators or evaluations to stand beside it in the table, scored on the same rows.
+    evaluation
+        What `fitted.evaluate(split.x)` returned, if it is known already.
+    random_state
+        The seed of the rows and samples that are shown.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    NotFittedError
+        When the estimator has seen no data.
+    DataError
+        When the split has no rows.
+    StorageError
+        When the file cannot be written; what was there before is kept.
+    """
+    from latentia import storage
+
+    require_fitted(fitted)
+    x = np.asarray(split.x)
+    if len(x) == 0:
+        raise DataError("a report needs at least one row to score: the split is empty")
+    own = evaluation if evaluation is not None else fitted.evaluate(x)
+    others = [item.evaluate(x) if hasattr(item, "evaluate") else item for item in baselines]
+    path = Path(path)
+    subject = Subject(fitted, split, x, own, others, random_state)
+    storage.write_files(path.parent, {path.name: render(subject, path).encode()}, manifest=False)
+    return path
+
+
+def render(subject: Subject, path: Path) -> str:
+    """Return the page as text."""
+    return page.document(
+        f"{name_of(subject.fitted)} on {subject.data_name}",
+        "Latentia report",
+        summary(subject),
+        [
+            sections.numbers(subject),
+            sections.makes(subject),
+            sections.latent(subject),
+            sections.scores(subject),
+            sections.learning(subject),
+            how_it_was_made(subject.fitted, subject.split, path),
+        ],
+        versions_line(),
+        tiles=tiles(subject),
+    )
+
+
+def summary(subject: Subject) -> str:
+    """Say in one sentence what was fitted to what."""
+    fitted = subject.fitted
+    having = [counted(fitted.latent_dim, "latent dimension")] if is_encoder(fitted) else []
+    likelihood = clean(getattr(fitted, "likelihood_name_", "") or "", 60)
+    if likelihood:
+        having.append(f"a {likelihood} likelihood")
+    with_what = f" with {' and '.join(having)}" if having else ""
+    story = STORIES.get(name_of(fitted), name_of(fitted))
+    return (
+        f"{story}{with_what}, fitted to {subject.data_name} ({subject.items}) "
+        f"and scored on {counted(len(subject.x), f'{subject.split_name} row')}."
+    )
+
+
+def tiles(subject: Subject) -> str:
+    """Return the numbers that matter."""
+    own = subject.own
+    value, spread = with_error(own.log_prob, own.standard_error)
+    found = [page.Tile("log p(x)", value, spread or "", f"nats a row, higher is better; {describe_kind(own)}")]
+    bits = get(own, "bits_per_dim")
+    if bits is not None:
+        found.append(page.Tile("Bits per dimension", plain_number(bits, 3), "", "lower is better"))
+    units, per_dimension = get(own, "active_units"), get(own, "kl_per_dimension")
+    if units is not None:
+        total = "" if per_dimension is None else f" of {len(per_dimension)}"
+        found.append(page.Tile("Active units", f"{units}{total}", "", "latent dimensions in use"))
+    parameters = get(own, "num_parameters")
+    if parameters is not None:
+        found.append(page.Tile("Parameters", f"{parameters:,}", "", "numbers learned"))
+    return page.tiles(found)
