@@ -114,7 +114,7 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
         return float(self.score_samples(X).mean())
 
     def evaluate(self, X: Any, *, num_samples: int | None = None, precision: str = "float32") -> Evaluation:
-        """Return every number there is about these rows: log p(x) with its standard error, bits per dimension, …
+        """Return every number there is about these rows: log p(x), its standard error, bits per dimension and more.
 
         Parameters
         ----------

@@ -26,7 +26,7 @@ class Whole:
 
     def allows(self, value: Any) -> bool:
         """Say whether the value is within the limits."""
-        return isinstance(value, Integral) and not isinstance(value, bool) and self.low <= int(value) <= self.high
+        return not isinstance(value, bool) and isinstance(value, Integral) and self.low <= int(value) <= self.high
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,11 @@ class Number:
 
     def allows(self, value: Any) -> bool:
         """Say whether the value is within the limits."""
-        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Real):
             return False
-        return (value > self.low if self.open_low else value >= self.low) and value <= self.high
+        number = float(value)
+        above = number > self.low if self.open_low else number >= self.low
+        return above and number <= self.high and math.isfinite(number)
 
 
 @dataclass(frozen=True)

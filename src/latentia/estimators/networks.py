@@ -41,8 +41,8 @@ def build_networks(
 ) -> tuple[nn.Module, nn.Module]:
     """Return the encoder's and the decoder's network.
 
-    The encoder maps (..., *E) to (..., 2 L) and the decoder (..., L) to (..., k·D). Grey levels reach the encoder divided by
-    their range, categories as indicators.
+    The encoder maps (..., *E) to (..., 2 L) and the decoder (..., L) to (..., k·D). Grey levels reach the encoder
+    divided by their range, categories as indicators.
     """
     shape: Sequence[int] = tuple(event_shape)
     one_hot = support.kind == "categories"

@@ -29,8 +29,8 @@ class PPCA(LatentEstimator):
     .. math:: z \sim N(0, I), \qquad x \mid z \sim N(W z + \mu, \sigma^2 I)
 
     Fitted in closed form in double precision (Tipping and Bishop 1999). On discrete data the model is fitted to
-    x + U(0, 1), in expectation, and ``score_samples`` gives a lower bound on the log-mass, E log p(x + u), so that it can
-    stand beside models of masses. Shapes: n rows, E the shape of one item, D numbers; L latent dimensions; nats.
+    x + U(0, 1), in expectation, and ``score_samples`` gives a lower bound on the log-mass, E log p(x + u), so that it
+    can stand beside models of masses. Shapes: n rows, E the shape of one item, D numbers; L latent dimensions; nats.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ class PPCA(LatentEstimator):
         model = PPCAModel.fit(x, self.latent_dim, cell_variance=cell, min_variance=floor)
         if float(model.noise_variance) <= floor:
             warnings.warn(
-                f"the rows lie in a subspace: the noise variance is held at its floor of {floor:.3g}, and log p(x) depends "
-                "on it",
+                f"the rows lie in a subspace: the noise variance is held at its floor of {floor:.3g}, and log p(x) "
+                "depends on it",
                 stacklevel=3,
             )
         self.module_ = PPCAModel(model.mean + shift, model.weight, model.noise_variance)

@@ -1,4 +1,4 @@
-"""Between the data as they come and the rows as a model takes them: binarisation, and standardisation with its Jacobian."""
+"""Between data as they come and rows as a model takes them: binarisation, standardisation and its Jacobian."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Preprocessing:
     seed
         Of the binarisation.
     shift, scale
-        Standardisation of reals: x ↦ (x − shift)/scale, shapes (D,) for tables and () for images; None for discrete data.
+        Standardisation of reals: x ↦ (x − shift)/scale, shapes (D,) for tables, () for images; None for discrete data.
     dtype
         Of standardised rows: "float32" or "float64".
     """
@@ -165,11 +165,14 @@ class Preprocessing:
                 raise DataError("the stored standardisation does not fit the stored shape of the items")
         if arrays[1] is not None and not (arrays[1] > 0).all():
             raise DataError("the stored standardisation has a scale that is not above 0")
+        if content["binarize"] not in (None, "static", "dynamic", "threshold"):
+            raise DataError(f"the stored binarisation {content['binarize']!r} is unknown")
         return cls(
             Support.from_json(content["support"]),
             shape,
             content["binarize"],
             int(content["seed"]),
-            *arrays,
+            shift=arrays[0],
+            scale=arrays[1],
             dtype=str(content["dtype"]),
         )

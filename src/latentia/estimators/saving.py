@@ -99,8 +99,8 @@ def load(path: str | Path, *, device: str = "auto", network: tuple[nn.Module, nn
 def _restore(config: Any, payload: bytes, device: str, network: tuple[nn.Module, nn.Module] | None) -> Any:
     if config["format"] != FORMAT:
         raise StorageError(
-            f"the model has format {config['format']!r}, and this version of Latentia ({latentia.__version__}) reads format "
-            f"{FORMAT}: load it with the version that wrote it ({config['latentia']!r})"
+            f"the model has format {config['format']!r}, and this version of Latentia ({latentia.__version__}) reads "
+            f"format {FORMAT}: load it with the version that wrote it ({config['latentia']!r})"
         )
     classes = {cls.__name__: cls for cls in map(registry.get, registry.names())}
     cls = classes.get(config["estimator"])
@@ -147,16 +147,16 @@ def _module(estimator: Any, spec: Mapping[str, Any], shapes: Mapping[str, Any], 
     if found != dict(shapes):
         raise CorruptedError("model.safetensors does not hold the tensors that config.json lists")
     own = spec.get("network") == "own"
-    with torch.device(
-        "cpu" if own else "meta"
-    ):  # on "meta" a shape costs no memory, however large config.json claims it
+    # On "meta" a shape costs no memory, however large config.json claims it to be.
+    with torch.device("cpu" if own else "meta"):
         expected = estimator._build(spec)
     wanted = {name: list(tensor.shape) for name, tensor in expected.state_dict().items()}
     if wanted != found:
         different = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
         name = different[0]
         raise CorruptedError(
-            f"the weights do not fit the model: {name} should have the shape {wanted.get(name)}, but has {found.get(name)}"
+            f"the weights do not fit the model: {name} should have the shape {wanted.get(name)}, but has "
+            f"{found.get(name)}"
         )
     module: nn.Module = expected if own else estimator._build(spec)
     module.load_state_dict(weights)
@@ -228,7 +228,7 @@ def model_card(estimator: Any) -> str:
     lines = [
         f"# {type(estimator).__name__}",
         "",
-        f"A {type(estimator).__name__} of Latentia {latentia.__version__} with a {estimator.likelihood_name_} likelihood and "
+        f"A {type(estimator).__name__} of Latentia {latentia.__version__}: {estimator.likelihood_name_} likelihood, "
         f"{estimator.num_parameters_:,} parameters.",
         "",
         "## Data",

@@ -26,6 +26,7 @@ from latentia.networks import ACTIVATIONS, MLP
 from latentia.objectives import Result, elbo, iwae
 from latentia.parts import DiagonalGaussian, StandardNormal
 from latentia.training import (
+    Callback,
     Cosine,
     Exponential,
     Linear,
@@ -58,8 +59,8 @@ class VAE(LatentEstimator):
     latent_dim
         Number of latent dimensions L, from 1.
     network
-        "auto" (fully connected; convolutional for colour and for images above 32 × 32), "linear", "mlp", "conv", or a pair
-        of modules: the encoder's from (n, *E) to (n, 2 L), the decoder's from (n, L) to (n, k·D).
+        "auto" (fully connected; convolutional for colour and for images above 32 × 32), "linear", "mlp", "conv", or a
+        pair of modules: the encoder's from (n, *E) to (n, 2 L), the decoder's from (n, L) to (n, k·D).
     hidden
         Widths of the encoder's hidden layers; the decoder mirrors them. For "mlp".
     activation
@@ -128,6 +129,7 @@ class VAE(LatentEstimator):
     (180, 2)
     """
 
+    module_: VariationalAutoencoder
     _citations: ClassVar[tuple[str, ...]] = ("kingma2014", "rezende2014", "burda2016")
     _limits: ClassVar[Mapping[str, Limit]] = {
         "latent_dim": Whole(1, 100_000),
@@ -184,7 +186,7 @@ class VAE(LatentEstimator):
         num_importance_samples: int = 128,
         run_dir: str | Path | None = None,
         run_mode: Literal["new", "resume", "overwrite"] = "new",
-        callbacks: Sequence[Callable[..., object]] = (),
+        callbacks: Sequence[Callback] = (),
         device: str = "auto",
         num_threads: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -250,7 +252,7 @@ class VAE(LatentEstimator):
             raise result.interrupted
 
     def _binarizing(self) -> str | None:
-        """Data that are binary already have nothing to binarise."""
+        """Return how to binarise; data that are binary already have nothing to binarise."""
         return None if self.support_.kind == "binary" else self.binarize
 
     def _infer(self, rows: Array) -> Support:
@@ -296,7 +298,7 @@ class VAE(LatentEstimator):
 
     def _start_at_mean(self, rows: Array) -> None:
         """Start the decoder's output bias at the independent-pixel model of the training rows."""
-        likelihood = self.module_.decoder
+        likelihood: Any = self.module_.decoder
         if not isinstance(likelihood.network, MLP):
             return
         flat, n = rows.reshape(len(rows), -1), len(rows)
@@ -358,7 +360,7 @@ class VAE(LatentEstimator):
         )
         run = contextlib.nullcontext() if self.run_dir is None else RunFolder(self.run_dir, self.run_mode)
         with run as folder:
-            result = train(
+            return train(
                 [player],
                 torch.from_numpy(rows).to(self.device_),
                 module=model,
@@ -372,7 +374,6 @@ class VAE(LatentEstimator):
                 progress=self.verbose > 0,
                 run=folder,
             )
-        return result
 
     def _beta(self) -> float | Schedule | None:
         """Return the weight of the divergence where it is not simply 1."""

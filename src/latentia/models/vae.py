@@ -43,6 +43,10 @@ class VariationalAutoencoder(nn.Module):
     torch.Size([3, 8, 8])
     """
 
+    prior: nn.Module
+    encoder: nn.Module
+    decoder: nn.Module
+
     def __init__(self, *, prior: nn.Module, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
         self.prior = prior
