@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentia import storage
+from latentia.evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from nowhere import Network  # a name that exists for type checkers only
+    from torch.nn import Module as Network  # a name that exists for type checkers only
 
 Width = int | tuple[int, ...]
 Array = NDArray[Any]
@@ -28,25 +28,6 @@ class SharedMeaning:
     strength : float
         How hard it tries. Between 0 and 1.
     """
-
-
-@dataclass
-class DummyEvaluation:
-    """Numbers of a dummy."""
-
-    name: str
-    kind: str
-    n: int
-    log_prob: float
-    standard_error: float
-    per_row: Array
-    K: int | None = None
-    elbo: float | None = None
-    bits_per_dim: float | None = None
-    active_units: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "per_row"}
 
 
 class Dummy(SharedMeaning):
@@ -109,11 +90,13 @@ class Dummy(SharedMeaning):
         self.likelihood_name_ = "gaussian"
         return self
 
-    def evaluate(self, X: Any, *, num_samples: int | None = None) -> DummyEvaluation:
+    def evaluate(self, X: Any, *, num_samples: int | None = None) -> Evaluation:
         z = (np.asarray(X, dtype=float) - self.mean_) / self.sd_
         rows = (-0.5 * z**2 - math.log(self.sd_) - 0.5 * math.log(2 * math.pi)).reshape(len(z), -1).sum(1)
         error = float(rows.std(ddof=1)) / math.sqrt(len(rows))
-        return DummyEvaluation("Dummy", "exact", len(rows), float(rows.mean()), error, rows, num_samples)
+        return Evaluation(
+            "Dummy", "gaussian", len(rows), "exact", float(rows.mean()), error, 2, num_samples=num_samples, per_row=rows
+        )
 
     def save(self, path: str | Path) -> None:
         settings = f'{{"estimator": "Dummy", "latent_dim": {self.latent_dim}}}'

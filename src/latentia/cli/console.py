@@ -118,9 +118,9 @@ def print_text(text: str) -> None:
     sys.stdout.flush()
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """Format a number for a table, and a dash where there is none."""
-    if value is None or not math.isfinite(value):
+def number(value: object, digits: int = 2) -> str:
+    """Format a number for a table, and a dash for anything else."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
         return "–"
     return f"{value:,.{digits}f}"
 

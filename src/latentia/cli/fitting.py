@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from latentia import storage
 from latentia.cli import baselines, helping, records, reporting, runs, seeds
 from latentia.cli.console import error, note, print_json, print_text
-from latentia.cli.exits import FAILURE, INTERRUPTED, OK, TERMINATED, UsageError
+from latentia.cli.exits import FAILURE, INTERRUPTED, OK, TERMINATED, UsageError, nearest
 from latentia.cli.scoring import print_evaluations
 from latentia.cli.settings import Setting, assign, read_config, settings_of
 from latentia.errors import Interrupted
@@ -68,6 +68,7 @@ class Request:
 def fit(request: Request, *, num_seeds: int | None) -> int:
     """Fit, evaluate, save and report; with `num_seeds` so many times, each in a process of its own."""
     cls, arguments = _estimator(request)
+    _check_data(request)
     runs.check_run_folder(request.folder, resume=request.resume, overwrite=request.overwrite)
     storage.check_writable(request.folder)
     if num_seeds is not None:
@@ -80,19 +81,28 @@ def _estimator(request: Request) -> tuple[type[Any], dict[str, Any]]:
     """Check everything that can be wrong in the command line before anything is loaded or written."""
     if not request.name:
         raise UsageError(f"fit needs an estimator: one of {', '.join(registry.names())}; see latentia fit --help")
+    if request.name not in registry.names():
+        hint = nearest(request.name, registry.names())
+        raise UsageError(f"there is no estimator {request.name!r}: {hint}known are {', '.join(registry.names())}")
     cls = registry.get(request.name)
     settings = settings_of(cls)
     config = read_config(request.config) if request.config is not None else {}
     arguments = assign(request.assignments, config, settings, helping.FLAGS)
-    if not request.data:
-        from latentia import data
-
-        raise UsageError(f"fit needs data: a path, or one of {', '.join(data.names())}")
     arguments |= _from_flags(request, settings)
     missing = [name for name, setting in settings.items() if setting.required and name not in arguments]
     if missing:
         raise UsageError(f"{request.name} needs a value for {', '.join(missing)}: add --set {missing[0]}=…")
     return cls, arguments
+
+
+def _check_data(request: Request) -> None:
+    """Refuse data that are not there before a folder is made for them."""
+    from latentia import data
+
+    if not request.data:
+        raise UsageError(f"fit needs data: a path, or one of {', '.join(data.names())}")
+    if request.data not in data.names() and not Path(request.data).exists():
+        data.load(request.data)  # says what is known, and what is nearest
 
 
 def _from_flags(request: Request, settings: Mapping[str, Setting]) -> dict[str, Any]:
@@ -101,6 +111,7 @@ def _from_flags(request: Request, settings: Mapping[str, Setting]) -> dict[str, 
     wanted = {
         "random_state": request.seed,
         "run_dir": str(request.folder),
+        "run_mode": "resume" if request.resume and runs.has_run(request.folder) else "new",
         "verbose": 0 if request.quiet else 1,
         "device": request.device,
     }
@@ -118,15 +129,22 @@ def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int
     _tell_data(dataset)
     if request.overwrite:
         runs.remove_run(out)
+    if request.resume and not runs.has_run(out):
+        note(f"there is nothing to resume in {out}: starting anew")
     record = records.Record(request.name, source, dataset.info.fingerprint)
-    record.write(out)
-    model = cls(**arguments).fit(dataset.train)
+    try:
+        model = cls(**arguments).fit(dataset.train)
+    except Interrupted:
+        record.write(out)
+        raise
     note(f"likelihood: {getattr(model, 'likelihood_name_', 'its own')}")
     model.save(out)
     note("evaluating on the test split")
     evaluation = model.evaluate(dataset.test.x)
     others = baselines.evaluate_baselines(model, dataset, request.seed) if request.baselines else []
     comparisons = baselines.compare(evaluation, others)
+    model.evaluations_ = [{**evaluation.to_json(), "on": f"{dataset.info.name}, test split"}]
+    model.save(out)  # again, with the numbers on its card
     record = replace(
         record,
         evaluations=[item.to_json() for item in (evaluation, *others)],
@@ -134,7 +152,9 @@ def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int
         seconds=time.monotonic() - start,
     )
     record.write(out)
-    page = reporting.write_page(model, dataset, [evaluation, *others], out / reporting.PAGE) if request.report else None
+    page = out / reporting.PAGE if request.report else None
+    if page is not None:
+        reporting.write_page(model, dataset, page, evaluation=evaluation, baselines=others)
     _print_results(request, record, [evaluation, *others], comparisons, page)
     return _judge(request, comparisons)
 

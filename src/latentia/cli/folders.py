@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,20 @@ from latentia import storage
 from latentia.cli import console
 from latentia.cli.exits import FAILURE, OK
 from latentia.cli.records import read_record
-from latentia.errors import StorageError
+from latentia.errors import CorruptedError, StorageError
 
 __all__ = ["info", "verify"]
 
 _CONFIG, _CARD, _REPORT = "config.json", "README.md", "report.html"
-_MAX_BYTES = 1 << 20
+_MAX_CARD_BYTES = 1 << 20
+_MAX_CONFIG_BYTES = 64 << 20
 
 
 def info(path: Path, *, card: bool, json: bool) -> int:
     """Print what is known of a model: settings, data, numbers, checkpoints; with `card` its model card."""
     found = _describe(path)
     if card:
-        text = storage.open_folder(path).read(_CARD, _MAX_BYTES).decode("utf-8", "replace")
+        text = storage.open_folder(path).read(_CARD, _MAX_CARD_BYTES).decode("utf-8", "replace")
         if not json:
             console.print_text(text)
             return OK
@@ -30,7 +32,7 @@ def info(path: Path, *, card: bool, json: bool) -> int:
     if json:
         console.print_json(found)
     else:
-        console.print_table(("what", "value"), [(name, _text(value)) for name, value in _flat(found)])
+        console.print_table(("what", "value"), list(_rows(found)))
     return OK
 
 
@@ -54,28 +56,52 @@ def verify(path: Path, *, json: bool) -> int:
 def _describe(path: Path) -> dict[str, Any]:
     """Gather what the text files say; a run that has not come to its model yet has checkpoints only."""
     found: dict[str, Any] = {"folder": str(path)}
-    checkpoints = [folder.name for folder in _checkpoints(path)]
-    record = read_record(path)
+    checkpoints, seeds, record = _checkpoints(path), _seeds(path), read_record(path)
     try:
         opened = storage.open_folder(path)
     except StorageError:
-        if not checkpoints and record is None and not _seeds(path):
+        if not checkpoints and not seeds and record is None:
             raise
-        found["model"] = "none yet"
+        found["model"] = "none yet" if checkpoints or not seeds else "one for each seed"
     else:
-        if _CONFIG in opened.manifest.files:
-            found |= storage.parse_json(opened.read(_CONFIG, _MAX_BYTES), storage.show(path / _CONFIG))
+        what = storage.show(path / _CONFIG)
+        found |= _model(storage.parse_json(opened.read(_CONFIG, _MAX_CONFIG_BYTES), what), what)
         found["files"] = {name: entry.size for name, entry in opened.manifest.files.items()}
+    if record is not None and record.evaluations:
+        found["evaluations"] = list(record.evaluations)
     if record is not None:
         found["fitted to"] = record.source.data
-        found["evaluations"] = list(record.evaluations)
     if checkpoints:
-        found["checkpoints"] = checkpoints
-    if _seeds(path):
-        found["seeds"] = [folder.name for folder in _seeds(path)]
+        found["checkpoints"] = [folder.name for folder in checkpoints]
+    if seeds:
+        found["seeds"] = [folder.name for folder in seeds]
     if (path / _REPORT).is_file():
         found["report"] = str(path / _REPORT)
     return found
+
+
+def _model(config: Any, what: str) -> dict[str, Any]:
+    """Choose from a model's configuration what a person wants to know."""
+    try:
+        fitted, preprocessing = config["fitted"], config["preprocessing"]
+        return {
+            "estimator": config["estimator"],
+            "written by": f"latentia {config['latentia']}",
+            "settings": dict(config["parameters"]),
+            "data": {
+                name: fitted["info_"][name]
+                for name in ("name", "n_train", "licence", "split", "fingerprint")
+                if fitted["info_"].get(name) is not None
+            },
+            "support": ":".join(str(part) for part in preprocessing["support"].values() if part is not None),
+            "event shape": preprocessing["event_shape"],
+            "likelihood": fitted["likelihood_name_"],
+            "epochs": len(fitted["history_"]),
+            "numbers in the weights": sum(math.prod(shape) for shape in config["weights"].values()),
+            "evaluations": [item for item in fitted.get("evaluations_", []) if isinstance(item, Mapping)],
+        }
+    except (KeyError, TypeError, AttributeError) as failure:
+        raise CorruptedError(f"{what} is not one that Latentia wrote: {failure!r}") from None
 
 
 def _verified(folder: Path) -> Iterator[dict[str, Any]]:
@@ -114,21 +140,23 @@ def _inside(path: Path, pattern: str) -> list[Path]:
     return sorted(folder for folder in path.glob(pattern) if folder.is_dir() and not folder.is_symlink())
 
 
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-            for index, item in enumerate(value):
-                yield from _flat(item, f"{prefix}{name}.{item.get('name', index)}.")
+def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Turn what is known into lines; whatever a file says is shown as text."""
+    for name, value in found.items():
+        if name == "evaluations":
+            for item in value:
+                error = item.get("standard_error")
+                shown = console.number(item.get("log_prob")) + (f" ± {console.number(error)}" if error else "")
+                yield f"log p(x) of {item.get('name')}", f"{shown} nats on {item.get('n')} rows; {item.get('kind')}"
+        elif isinstance(value, Mapping):
+            yield from ((f"{name}: {inner}", _text(content)) for inner, content in value.items())
         else:
-            yield f"{prefix}{name}", value
+            yield name, _text(value)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        shown = ", ".join(_text(item) for item in value[:20])
-        return f"{shown}, … ({len(value)} in all)" if len(value) > 20 else shown
+        return ", ".join(map(_text, value))
     if isinstance(value, float):
         return f"{value:.6g}"
     return "none" if value is None else str(value)

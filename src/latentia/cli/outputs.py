@@ -37,7 +37,7 @@ def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> N
         With the kinds that can be written, or the option that replaces a file.
     """
     if path.suffix.lower() not in suffixes:
-        raise UsageError(f"the output {str(path)!r} must end in {' or '.join(suffixes)}")
+        raise UsageError(f"the output {str(path)!r} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
     if path.is_dir():
         raise UsageError(f"the output {str(path)!r} is a folder: name a file in it")
     if path.exists() and not overwrite:

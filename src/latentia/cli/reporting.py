@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ def report(run: Path, out: Path | None, device: str | None, *, json: bool) -> in
     """Write the report of a run from its model and its test split."""
     model = load_model(run, device)
     dataset = load_source(run, model)
-    page = write_page(model, dataset, None, out if out is not None else run / PAGE)
+    page = write_page(model, dataset, out if out is not None else run / PAGE)
     if json:
         print_json({"report": page})
     else:
@@ -29,10 +30,11 @@ def report(run: Path, out: Path | None, device: str | None, *, json: bool) -> in
     return OK
 
 
-def write_page(model: Any, dataset: Dataset, evaluations: list[Any] | None, path: Path) -> Path:
-    """Write the page with its pictures; the numbers are computed where they are not given."""
+def write_page(
+    model: Any, dataset: Dataset, path: Path, *, evaluation: Any = None, baselines: Sequence[Any] = ()
+) -> Path:
+    """Write the page with its pictures; the numbers of the model are computed where they are not given."""
     from latentia import report as pages
 
     note("drawing the report")
-    pages.write(model, dataset.test, path, evaluations=evaluations)
-    return path
+    return pages.write(model, dataset.test, path, baselines, evaluation=evaluation)

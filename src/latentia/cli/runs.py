@@ -10,7 +10,7 @@ from latentia.cli.exits import UsageError
 from latentia.cli.records import RUN
 from latentia.errors import StorageError
 
-__all__ = ["SEEDS", "check_run_folder", "remove_run"]
+__all__ = ["SEEDS", "check_run_folder", "has_run", "remove_run"]
 
 SEEDS = "seeds.json"
 _FILES = {"config.json", "model.safetensors", "README.md", "metrics.jsonl", "report.html", storage.MANIFEST, RUN, SEEDS}
@@ -42,6 +42,11 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
     if not inside & _SIGNS and not any(name.startswith("seed-") for name in inside):
         raise StorageError(f"{str(out)!r} holds no run: --overwrite removes runs only, choose another --out")
+
+
+def has_run(out: Path) -> bool:
+    """Return whether there is something that training can go on from."""
+    return any((out / name).exists() for name in ("metrics.jsonl", "checkpoints"))
 
 
 def remove_run(out: Path) -> None:

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from latentia.cli.console import note, print_json, print_table
+from latentia.cli.console import note, print_json, print_table, stdout
 from latentia.cli.exits import OK
-from latentia.cli.inputs import load_model, load_source, read_rows
+from latentia.cli.inputs import load_model, load_source
 
 __all__ = ["evaluate", "print_evaluations"]
+
+_WIDE = 130  # columns of a terminal that shows every number
+_DISPENSABLE = {"rate, nats", "distortion, nats", "parameters"}
+_TEXTS = {"model", "log p(x) is"}
 
 
 def evaluate(
@@ -41,15 +45,19 @@ def _rows(run: Path, model: Any, data_name: str | None, label: str | None, drop:
     if data_name is None:
         dataset = load_source(run, model)
         return f"the test split of {dataset.info.name}", dataset.test.x
-    if data_name in data.names() and not Path(data_name).exists():
+    if data_name in data.names() or not Path(data_name).exists():
         return f"the test split of {data_name}", data.load(data_name).test.x
-    return f"all rows of {data_name}", read_rows(Path(data_name), label, drop).content
+    rows, _ = data.read(data_name, label=label, drop=drop)
+    return f"all rows of {data_name}", rows
 
 
 def print_evaluations(evaluations: Sequence[Any], *, title: str) -> None:
-    """Print the table of numbers, the same as on the page."""
+    """Print the table of numbers, the same as on the page; a narrow terminal gets the columns that matter most."""
     from latentia.report.tables import numbers_table
 
     table = numbers_table(evaluations)
-    texts = {"model", "log p(x) is"}
-    print_table(table.header, table.rows, title=title, right=[name for name in table.header if name not in texts])
+    narrow = stdout().width < _WIDE
+    kept = [index for index, name in enumerate(table.header) if not (narrow and name in _DISPENSABLE)]
+    header = [table.header[index] for index in kept]
+    rows = [[row[index] for index in kept] for row in table.rows]
+    print_table(header, rows, title=title, right=[name for name in header if name not in _TEXTS])

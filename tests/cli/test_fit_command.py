@@ -1,0 +1,164 @@
+"""``latentia fit``: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import latentia
+from latentia import data, storage
+from tests.cli.commands import Outcome, register_dummies, run
+
+
+@pytest.fixture
+def _dummies(monkeypatch: pytest.MonkeyPatch) -> None:
+    register_dummies(monkeypatch)
+
+
+def test_fit_leaves_a_model_its_numbers_and_its_report(first_fit: tuple[Path, Outcome]) -> None:
+    folder, outcome = first_fit
+    assert "digits: 1,437 training, 180 validation and 180 test rows of 8 × 8, support levels:17" in outcome.stderr
+    assert "likelihood: binomial" in outcome.stderr
+    for name in ("VAE", "IndependentPixels", "PPCA", "log p(x), nats", "bits/dim", "ELBO, nats", "active units"):
+        assert name in outcome.stdout
+    assert f"report: {folder / 'report.html'}" in outcome.stdout
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert "lower bound on the log-mass" in (folder / "run.json").read_text()
+    assert "Reported numbers" in (folder / "README.md").read_text()
+
+
+def test_the_numbers_are_those_of_the_model(first_fit: tuple[Path, Outcome]) -> None:
+    folder, _ = first_fit
+    model, digits = latentia.load(folder), data.load("digits")
+    own, *others = json.loads((folder / "run.json").read_text())["evaluations"]
+    again = model.evaluate(digits.test.x)
+    assert own == again.to_json()
+    assert own["num_samples"] == 8
+    baseline = latentia.IndependentPixels().fit(digits.train)
+    assert [other["name"] for other in others] == ["IndependentPixels", "PPCA"]
+    assert others[0] == baseline.evaluate(digits.test.x).to_json()
+    differences = again.per_row - baseline.score_samples(digits.test.x)
+    comparison = json.loads((folder / "run.json").read_text())["comparisons"][0]
+    assert comparison["difference"] == pytest.approx(differences.mean(), abs=1e-9)
+    assert comparison["standard_error"] == pytest.approx(differences.std(ddof=1) / math.sqrt(180), abs=1e-9)
+    assert model.latent_dim == 2
+    assert model.random_state == 3
+
+
+def test_fit_twice_gives_the_same_weights(fitted: Path, tmp_path: Path) -> None:
+    settings = {"latent_dim": 2, "hidden": [32], "max_epochs": 3, "num_importance_samples": 8}
+    config = tmp_path / "settings.json"
+    config.write_text(json.dumps(settings))
+    out = tmp_path / "again"
+    outcome = run("fit", "vae", "digits", "--config", config, "--seed", 3, "--out", out, "--no-report", "-q", "--json")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    weights = [storage.open_folder(folder).manifest.files["model.safetensors"].sha256 for folder in (fitted, out)]
+    assert weights[0] == weights[1]
+    document = outcome.json
+    assert document["report"] is None
+    assert document["out"] == str(out)
+    assert document["source"]["data"] == "digits"
+    assert not (out / "report.html").exists()
+
+
+def test_a_folder_that_holds_something_is_refused(own_copy: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in own_copy.rglob("*") if path.is_file()}
+    outcome = run("fit", "ppca", "digits", "--out", own_copy)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "is not empty: add --resume to go on with the run in it, --overwrite to replace it" in outcome.stderr
+    assert {path: path.read_bytes() for path in own_copy.rglob("*") if path.is_file()} == before
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "README.md").write_text("my thesis")
+    outcome = run("fit", "ppca", "digits", "--out", other, "--overwrite")
+    assert outcome.code == 1
+    assert "holds no run" in outcome.stderr
+    assert (other / "README.md").read_text() == "my thesis"
+    outcome = run("fit", "ppca", "digits", "--out", other / "README.md")
+    assert outcome.code == 1
+    assert "is a file" in outcome.stderr
+
+
+def test_overwrite_replaces_the_run_and_keeps_what_is_not_its_own(own_copy: Path) -> None:
+    (own_copy / "notes.txt").write_text("keep me")
+    outcome = run(
+        "fit", "ppca", "digits", "--out", own_copy, "--overwrite", "--no-report", "--set", "latent_dim=3", "-q"
+    )
+    assert outcome.code == 0
+    assert (own_copy / "notes.txt").read_text() == "keep me"
+    assert not (own_copy / "checkpoints").exists()
+    assert not (own_copy / "report.html").exists()
+    model = latentia.load(own_copy)
+    assert type(model).__name__ == "PPCA"
+    assert model.latent_dim == 3
+
+
+def test_a_locked_run_is_not_overwritten(own_copy: Path) -> None:
+    with storage.RunLock(own_copy):
+        outcome = run("fit", "ppca", "digits", "--out", own_copy, "--overwrite", "-q")
+    assert outcome.code == 1
+    assert "is in use by process" in outcome.stderr
+    assert (own_copy / "model.safetensors").exists()
+
+
+def test_unknown_words_offer_the_nearest_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, code, sentence in (
+        (["vae", "digitz"], 1, "did you mean digits? Known are digits, mnist"),
+        (["vea", "digits"], 2, "there is no estimator 'vea': did you mean 'vae'?"),
+        (["vae"], 2, "fit needs data: a path, or one of digits"),
+        ([], 2, "fit needs an estimator: one of vae, ppca"),
+    ):
+        outcome = run("fit", *arguments)
+        assert (outcome.code, outcome.stdout) == (code, "")
+        assert sentence in outcome.stderr
+        assert outcome.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_grey_data_under_a_bernoulli_likelihood_is_refused(tmp_path: Path) -> None:
+    outcome = run("fit", "vae", "digits", "--set", "likelihood=bernoulli", "--out", tmp_path / "run")
+    assert outcome.code == 1
+    assert "binarize" in outcome.stderr
+
+
+@pytest.mark.usefixtures("_dummies")
+def test_the_baseline_must_be_beaten_where_that_is_asked_for(tmp_path: Path) -> None:
+    for z, code in (("5", 0), ("1e6", 1)):
+        outcome = run("fit", "dummy", "digits", "--out", tmp_path / z, "--no-report", "--beat-baseline", z)
+        assert outcome.code == code, outcome.stderr
+        assert "Dummy lies" in outcome.stdout
+        assert "nats above IndependentPixels" in outcome.stdout
+    assert "at least 1e+06 above it were asked for" in outcome.stderr
+    asked = ["--no-baselines", "--no-report", "--beat-baseline", "1"]
+    outcome = run("fit", "dummy", "digits", "--out", tmp_path / "without", *asked)
+    assert outcome.code == 1
+    assert "--beat-baseline needs the baselines" in outcome.stderr
+
+
+def test_a_table_with_labels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(200, 3))
+    path = tmp_path / "my table.csv"
+    lines = [f"{a!r},{b!r},{c!r},{'xy'[i % 2]},{i}" for i, (a, b, c) in enumerate(values.tolist())]
+    path.write_text("\n".join(["a,b,c,kind,row", *lines]) + "\n")
+    out = tmp_path / "run"
+    arguments = ["--label", "kind", "--drop", "row", "--set", "latent_dim=1", "--no-report"]
+    outcome = run("fit", "ppca", path, "--out", out, *arguments)
+    assert outcome.code == 0, outcome.stderr
+    assert "160 training, 20 validation and 20 test rows of 3, support real" in outcome.stderr
+    model = latentia.load(out)
+    assert model.n_features_in_ == 3
+    evaluated = run("evaluate", out, "--json")
+    assert evaluated.json["n"] == 20
+    assert evaluated.json["log_prob"] == pytest.approx(
+        json.loads((out / "run.json").read_text())["evaluations"][0]["log_prob"]
+    )
+    path.write_text(path.read_text().replace(lines[0], "0,0,0,x,0"))
+    changed = run("evaluate", out)
+    assert changed.code == 1
+    assert "have changed since" in changed.stderr
