@@ -1,0 +1,159 @@
+"""A published result as data: what to fit to what, the number it should reach, and what that costs."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from latentia import __version__, data
+from latentia.errors import ConfigError, DataError
+from latentia.estimators import registry
+from latentia.evaluation import Evaluation
+from latentia.storage import write_files
+
+__all__ = ["Outcome", "Recipe", "append_result", "run"]
+
+HEADING = """# Results
+
+Each row was written by `latentia reproduce NAME`, failures included. Values are −log p(x) in nats a row of the test split,
+means over seeds; ± is the standard error over the test rows of a single seed, or over seeds where there are several. Cost
+is that of all training steps of one seed, 6 × parameters × rows × epochs: it does not depend on the machine.
+
+| recipe | value | expected | reached | seeds | rows, K | cost | version |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One published or measured result and how to reach it.
+
+    Attributes
+    ----------
+    name
+        What one types.
+    summary
+        One sentence.
+    source
+        Who reported the expected value, or how it was measured.
+    dataset, estimator, parameters
+        What is fitted to what: a data set's name, an estimator's name, its arguments.
+    num_samples
+        Importance samples a row.
+    expected, tolerance
+        Value of −log p(x) in nats a row of the test split, and how far off is still agreement; None where a value is
+        only reported.
+    hours
+        About how long one seed takes on one CPU thread.
+    """
+
+    name: str
+    summary: str
+    source: str
+    dataset: str
+    estimator: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    num_samples: int = 500
+    expected: float | None = None
+    tolerance: float | None = None
+    hours: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a recipe gave: one evaluation a seed, and the cost of one."""
+
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    evaluations: tuple[Evaluation, ...]
+    operations: float
+
+    @property
+    def value(self) -> float:
+        """Mean over the seeds of −log p(x), nats."""
+        return -statistics.fmean(e.log_prob for e in self.evaluations)
+
+    @property
+    def standard_error(self) -> float:
+        """Over the seeds; of a single seed over the test rows."""
+        if len(self.evaluations) == 1:
+            return self.evaluations[0].standard_error
+        return statistics.stdev(e.log_prob for e in self.evaluations) / math.sqrt(len(self.evaluations))
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the value lies within the tolerance, or below it; None where nothing is expected."""
+        if self.recipe.expected is None or self.recipe.tolerance is None:
+            return None
+        return self.value <= self.recipe.expected + self.recipe.tolerance
+
+    def row(self) -> str:
+        """Return the row of the table of results."""
+        recipe, first = self.recipe, self.evaluations[0]
+        expected = "–" if recipe.expected is None else f"{recipe.expected:.2f} ± {recipe.tolerance:.2f}"
+        reached = {None: "–", True: "yes", False: "no"}[self.reached]
+        return (
+            f"| {recipe.name} | {self.value:.2f} ± {self.standard_error:.2f} | {expected} | {reached} | "
+            f"{', '.join(map(str, self.seeds))} | {first.n:,}, {first.num_samples or 'exact'} | {self.operations:.1e} | "
+            f"{__version__} |"
+        )
+
+
+def run(
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int] = (0,),
+    out: str | Path | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    **overrides: Any,
+) -> Outcome:
+    """Fit and evaluate a recipe, once a seed; the test split is read once, at the end.
+
+    Parameters
+    ----------
+    recipe
+        What to do.
+    seeds
+        One fit for each.
+    out
+        Folder for one run folder a seed; None keeps nothing.
+    resume
+        Go on with the runs in ``out``.
+    say
+        Told what happens.
+    **overrides
+        Arguments of the estimator to change, such as ``max_epochs=2`` for a trial.
+    """
+    if not seeds:
+        raise ConfigError("a recipe needs at least one seed")
+    dataset = data.load(recipe.dataset)
+    evaluations, operations = [], 0.0
+    for seed in seeds:
+        arguments = {**recipe.parameters, **overrides, "random_state": seed}
+        if out is not None:
+            folder = Path(out) / f"seed-{seed}"
+            arguments |= {"run_dir": folder, "run_mode": "resume" if resume and folder.exists() else "new"}
+        say(f"{recipe.name}, seed {seed}: fitting {recipe.estimator} to {recipe.dataset}")
+        estimator = registry.get(recipe.estimator)(**arguments).fit(dataset.train)
+        if out is not None:
+            estimator.save(folder)
+        evaluation = estimator.evaluate(dataset.test, num_samples=recipe.num_samples)
+        say(f"{recipe.name}, seed {seed}: {-evaluation.log_prob:.2f} ± {evaluation.standard_error:.2f} nats")
+        evaluations.append(evaluation)
+        operations = 6.0 * estimator.num_parameters_ * len(dataset.train) * getattr(estimator, "n_iter_", 0)
+    return Outcome(recipe, tuple(seeds), tuple(evaluations), operations)
+
+
+def append_result(outcome: Outcome, path: str | Path) -> None:
+    """Add an outcome's row to the table of results, which is begun if there is none."""
+    path = Path(path)
+    text = path.read_text(encoding="utf-8") if path.exists() else HEADING
+    if not re.search(r"^\| recipe \|", text, re.MULTILINE):
+        raise DataError(f"{path.name} holds no table of results: remove it, or name another file")
+    write_files(path.parent, {path.name: (text.rstrip("\n") + "\n" + outcome.row() + "\n").encode()}, manifest=False)
