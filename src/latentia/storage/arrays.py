@@ -6,11 +6,12 @@ code, the number of axes, the big-endian sizes, then the values in row order.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -149,13 +150,17 @@ def read_idx(path: str | Path, *, max_bytes: int | None = None) -> Array:
 def _read_header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Read the header of a ``.npy`` stream: shape, whether the order is Fortran's, and the type."""
     try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read(file, max_header_size=_MAX_HEADER)
-    except (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+        # The length is checked here: NumPy would take the memory for it first.
+        magic = file.read(8)
+        if magic not in (b"\x93NUMPY\1\0", b"\x93NUMPY\2\0"):
+            raise ValueError(f"it begins with {magic[:6].hex(' ') or 'nothing'}")
+        size = file.read(2 if magic[6] == 1 else 4)
+        length = int.from_bytes(size, "little")
+        if length > _MAX_HEADER:
+            raise ValueError(f"its header claims {length:,} bytes")
+        read = np.lib.format.read_array_header_1_0 if magic[6] == 1 else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(io.BytesIO(size + file.read(length)), max_header_size=_MAX_HEADER)
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise StorageError(f"{what} is no .npy file that can be read: {show(error)}") from None
     if dtype.hasobject:
         raise StorageError(
@@ -206,17 +211,16 @@ class _Guarded(io.BufferedReader):
         return super().read(size)
 
 
-def _open_archive(path: Path, what: str) -> zipfile.ZipFile:
-    file = _Guarded(io.FileIO(path))
-    try:
-        archive = zipfile.ZipFile(file)
-    except BaseException as error:
-        file.close()
-        if isinstance(error, zipfile.BadZipFile):
+@contextlib.contextmanager
+def _open_archive(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
+    with _Guarded(io.FileIO(path)) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except zipfile.BadZipFile as error:
             raise StorageError(f"{what} is no .npz file or is cut off: {error}") from None
-        raise
-    file.limit = None
-    return archive
+        file.limit = None
+        with archive:
+            yield archive
 
 
 def _members(archive: zipfile.ZipFile, what: str, cap: int) -> Mapping[str, zipfile.ZipInfo]:

@@ -30,7 +30,7 @@ from latentia.storage.text import show
 
 __all__ = ["Content", "check_writable", "write_files", "write_folder"]
 
-Content = bytes | Callable[[BinaryIO], None]
+Content = bytes | Callable[[BinaryIO], object]
 
 TEMPORARY = ".tmp-"  # being written
 RETIRED = ".old-"  # being removed
@@ -263,7 +263,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
                         f"{show(folder)} is being written by another process for more than {_WAIT_SECONDS:.0f} s: "
                         "wait for it to end or stop it"
                     ) from None
-                time.sleep(0.02)
+                time.sleep(0.005)
             except OSError:  # this file system has no locks; the run lock still guards the folder
                 break
         yield

@@ -16,7 +16,7 @@ GIGABYTE = 10**9
 _MAX_BYTES = 4 * GIGABYTE
 _RATIO = 500  # real arrays and tables compress less; deflate's own limit is about 1030
 _FREE = 256 * 10**6
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 
 def default_cap(compressed_size: int) -> int:
@@ -74,7 +74,7 @@ def _inflate(file: BinaryIO, cap: int, what: str) -> bytearray:
                 if not waiting:
                     continue
                 stream = zlib.decompressobj(wbits=31)
-            content += stream.decompress(waiting, cap - len(content) + 1)
+            content += stream.decompress(waiting, min(_CHUNK, cap - len(content) + 1))
             if len(content) > cap:
                 raise StorageError(_too_large(what, cap))
             waiting = stream.unused_data if stream.eof else stream.unconsumed_tail

@@ -87,8 +87,10 @@ class RunLock:
             try:
                 locked = _try_flock(descriptor)
                 holder = _read_holder(descriptor)
-                if locked is False or (locked is None and _may_be_alive(holder)):
-                    raise self._locked(holder)
+                if locked is False:
+                    raise self._locked(holder, "wait for it to end, stop it")
+                if locked is None and _may_be_alive(holder):
+                    raise self._locked(holder, f"wait for it to end, remove {show(self.path)} if it is gone")
                 if _same_file(descriptor, self.path):
                     self.recovered = self._taken_over(holder)
                     _write_holder(descriptor)
@@ -106,12 +108,10 @@ class RunLock:
             f"(started {show(holder.get('start'))}), which ended without cleaning up"
         )
 
-    def _locked(self, holder: dict[str, object]) -> RunLockedError:
+    def _locked(self, holder: dict[str, object], advice: str) -> RunLockedError:
         who = f"process {show(holder.get('pid'))} on {show(holder.get('host'))}" if holder else "another process"
         since = f" (started {show(holder.get('start'))})" if holder else ""
-        return RunLockedError(
-            f"{show(self.folder)} is in use by {who}{since}: wait for it to end, stop it, or choose another folder"
-        )
+        return RunLockedError(f"{show(self.folder)} is in use by {who}{since}: {advice}, or choose another folder")
 
 
 def _try_flock(descriptor: int) -> bool | None:

@@ -26,15 +26,12 @@ def refuse_pickle(path: str | Path) -> None:
         If the name or the first bytes say that it is a pickle; it says how to convert the file.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        return
-    if suffix in _SUFFIXES or _holds_pickle(path):
+    if path.is_file() and (_SUFFIXES & _suffixes(path) or _holds_pickle(path)):
         raise StorageError(_advice(path))
 
 
 def _advice(path: Path) -> str:
-    if path.suffix.lower() in _WEIGHTS:
+    if _WEIGHTS & _suffixes(path):
         how = "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
     else:
         how = "numpy.save('data.npy', array) or table.to_parquet('data.parquet')"
@@ -42,6 +39,10 @@ def _advice(path: Path) -> str:
         f"{show(path)} is a pickle, which runs code when it is opened and is therefore never read: "
         f"convert it in the program that wrote it, with {how}"
     )
+
+
+def _suffixes(path: Path) -> set[str]:
+    return {suffix.lower() for suffix in path.suffixes[-2:]}  # the last but one of data.pkl.gz
 
 
 def _holds_pickle(path: Path) -> bool:

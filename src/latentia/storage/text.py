@@ -86,12 +86,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_depth(content: Any, what: str, max_depth: int) -> None:
     level = [content]
     for _ in range(max_depth + 1):
-        level = [
-            item
-            for value in level
-            if isinstance(value, (dict, list))
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
+        level = [value for value in level if isinstance(value, (dict, list))]
         if not level:
             return
+        level = [item for value in level for item in (value.values() if isinstance(value, dict) else value)]
     raise CorruptedError(f"{what} is nested more than {max_depth} levels deep")
