@@ -160,15 +160,15 @@ class Trainer:
                     if self._epoch(signals, bar):
                         self._end_of_epoch(callbacks)
                         bar.epoch(position.history[-1])
-                    if signals.received is not None and position.stopped is None:
-                        position.stopped = "signal"
+                    if signals.received is not None:
+                        break
                     if position.stopped is None and self._is_due(self.settings.checkpoint_seconds):
                         self._save()
-                stopped: Stopped = position.stopped or "max_epochs"
-                # What a person or a signal has stopped goes on when it is resumed.
-                position.stopped = stopped if stopped == "patience" else None
+                received = signals.received
+                stopped: Stopped = "signal" if received is not None else position.stopped or "max_epochs"
+                if position.stopped == "callback":
+                    position.stopped = None  # a run that was stopped from outside goes on when it is resumed
                 self._save()
-                received = signals.received if stopped == "signal" else None
         finally:
             self.module.train(was_training)
             for stepper in self.steppers:

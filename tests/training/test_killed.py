@@ -1,0 +1,109 @@
+"""Processes stopped by signals or killed at any instant: the resumed run ends bit for bit as if nothing had been."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import pytest
+
+from latentia.storage import verify_folder
+from latentia.training import RunFolder, TrainingResult
+from tests.training.cases import TinyVAE, assert_same, steps_of, train_tiny
+from tests.training.child import work
+
+context = multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[TinyVAE, TrainingResult]:
+    """The run that was never stopped."""
+    return train_tiny()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server() -> None:
+    """Let children be forked from a process that has imported everything once: a start takes milliseconds."""
+    context.set_forkserver_preload(["tests.training.child"])
+
+
+def start(folder: Path, checkpoint_steps: int = 5, pace: float = 0.0) -> ForkServerProcess:
+    process = context.Process(target=work, args=(folder, checkpoint_steps, pace))
+    process.start()
+    return process
+
+
+def wait_for_step(folder: Path, step: int, process: ForkServerProcess) -> None:
+    end = time.monotonic() + 60
+    while not any(found >= step for found in steps_of(folder)) and process.is_alive():
+        assert time.monotonic() < end, f"no checkpoint of step {step} within a minute"
+        time.sleep(0.001)
+
+
+def resume(folder: Path, whole: tuple[TinyVAE, TrainingResult]) -> None:
+    with RunFolder(folder, "resume") as run:
+        model, result = train_tiny(run=run)
+    assert_same(model, result, whole)
+    for one in (folder / "checkpoints").iterdir():
+        verify_folder(one)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_process_stopped_by_a_signal_exits_with_its_code(
+    tmp_path: Path, whole: tuple[TinyVAE, TrainingResult], number: signal.Signals, code: int
+) -> None:
+    process = start(tmp_path / "run", pace=0.3)
+    wait_for_step(tmp_path / "run", 5, process)
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == code
+    assert not (tmp_path / "run/lock").exists()
+    resume(tmp_path / "run", whole)
+
+
+def kill_between_steps(folder: Path, step: int, whole: tuple[TinyVAE, TrainingResult]) -> None:
+    process = start(folder, pace=0.05)
+    wait_for_step(folder, step, process)
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    resume(folder, whole)
+
+
+@pytest.mark.parametrize("step", [0, 20, 40, 65])
+def test_killed_between_steps(tmp_path: Path, whole: tuple[TinyVAE, TrainingResult], step: int) -> None:
+    kill_between_steps(tmp_path / "run", step, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", range(1, 66, 3))
+def test_killed_between_many_steps(tmp_path: Path, whole: tuple[TinyVAE, TrainingResult], step: int) -> None:
+    kill_between_steps(tmp_path / "run", step, whole)
+
+
+@pytest.mark.slow
+def test_killed_while_checkpoints_are_written(tmp_path: Path, whole: tuple[TinyVAE, TrainingResult]) -> None:
+    """A checkpoint after every step: most of the time goes into writing, so most of 50 random kills fall into it."""
+    begun = time.monotonic()
+    process = start(tmp_path / "whole", checkpoint_steps=1)
+    process.join(120)
+    lasted = time.monotonic() - begun
+    assert process.exitcode == 0
+    instants, unfinished = random.Random(0), 0
+    for turn in range(50):
+        folder = tmp_path / f"run-{turn}"
+        process = start(folder, checkpoint_steps=1)
+        time.sleep(instants.uniform(0, lasted))
+        process.kill()
+        process.join(60)
+        checkpoints = folder / "checkpoints"
+        unfinished += checkpoints.is_dir() and any(path.name.startswith(".") for path in checkpoints.iterdir())
+        if folder.is_dir():
+            resume(folder, whole)
+    assert unfinished >= 5  # the test has met what it is about
