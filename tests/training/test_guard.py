@@ -78,6 +78,15 @@ def test_a_bad_step_does_not_count_in_the_optimiser() -> None:
     assert torch.allclose(moved.abs(), torch.full_like(moved, 0.1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("optimizer", [None, sgd, fused_sgd])
+def test_bad_first_steps_leave_nothing_behind(optimizer: Any) -> None:
+    """The same rows in every step, so a run whose first steps are bad is the other one, later."""
+    _, _, late = poisoned(lambda step: step < 3, "gradient", optimizer, batch_size=ROWS, max_epochs=9)
+    _, _, early = poisoned(lambda step: False, "gradient", optimizer, batch_size=ROWS, max_epochs=6)
+    for one, other in zip(late[3:], early, strict=True):
+        assert torch.allclose(one, other, rtol=1e-12)
+
+
 def test_rows_of_bad_steps_are_left_out_of_the_means() -> None:
     _, result, _ = poisoned({1}.__contains__, "term", lambda values: torch.optim.SGD(values, lr=1e-300), max_epochs=1)
     order = permutation(ROWS, 0, 0, "cpu").view(5, 8)

@@ -44,7 +44,9 @@ class Stepper:
         self.optimizer = self._optimizer()
         self.learning_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         # A fused optimiser skips the update on the device when told that a value is not finite; others are not called.
-        self.skips_on_device = all(bool(group.get("fused")) for group in self.optimizer.param_groups)
+        # (Fused SGD skips too, but if its very first step is skipped its momentum is memory that was never written.)
+        groups = self.optimizer.param_groups
+        self.skips_on_device = all(bool(group.get("fused")) and not group.get("momentum") for group in groups)
         self.means = TermMeans(device)
         self.consecutive = 0
         self.skipped = 0
