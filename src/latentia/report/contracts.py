@@ -6,20 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from latentia.errors import ConfigError, DataError
+from latentia.report.text import clean
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from latentia.data import Support
+    from latentia.evaluation import Evaluation
 
     Floats = NDArray[np.float64]
     Array = NDArray[Any]
 
 __all__ = [
     "Encoder",
-    "Evaluated",
     "Fitted",
     "Row",
-    "Supported",
+    "as_fitted",
+    "drawn_support",
     "history_of",
     "info_of",
     "is_encoder",
@@ -32,42 +36,6 @@ __all__ = [
 Row = Mapping[str, Any]  # one epoch of the history, as in metrics.jsonl
 
 
-class Supported(Protocol):
-    """Where the values of an event lie: `latentia.data.Support`."""
-
-    @property
-    def kind(self) -> str:
-        """`"binary"`, `"levels"`, `"unit"`, `"real"`, `"positive"` or `"categories"`."""
-
-    @property
-    def levels(self) -> int | None:
-        """How many levels or categories there are, where there are any."""
-
-
-class Evaluated(Protocol):
-    """The numbers that `evaluate` returns; None where one does not apply."""
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-
-    @property
-    def kind(self) -> str:
-        """What `log_prob` is: exact, or which bound."""
-
-    @property
-    def n(self) -> int:
-        """How many rows were scored."""
-
-    @property
-    def log_prob(self) -> float:
-        """Mean log p(x) over the rows, nats."""
-
-    @property
-    def standard_error(self) -> float | None:
-        """The standard error of that mean over the rows, nats."""
-
-
 class Fitted(Protocol):
     """Any fitted estimator."""
 
@@ -76,16 +44,16 @@ class Fitted(Protocol):
         """The shape of one item at the door: (H, W), (H, W, C) or (D,)."""
 
     @property
-    def support_(self) -> Supported:
+    def support_(self) -> Support:
         """Where the data's values lie."""
 
     def sample(self, n: int, random_state: int | None = None) -> Array:
         """Draw (n, *event) items."""
 
-    def score_samples(self, x: Array) -> Floats:
+    def score_samples(self, x: Any, /) -> Floats:
         """Give log p(x) of every row, (n,), nats."""
 
-    def evaluate(self, x: Array) -> Evaluated:
+    def evaluate(self, x: Any, /) -> Evaluation:
         """Give every number there is about these rows."""
 
 
@@ -96,13 +64,13 @@ class Encoder(Fitted, Protocol):
     def latent_dim(self) -> int:
         """L."""
 
-    def transform(self, x: Array) -> Array:
+    def transform(self, x: Any, /) -> Array:
         """Give the posterior means, (n, L)."""
 
-    def inverse_transform(self, z: Array) -> Array:
+    def inverse_transform(self, z: Any, /) -> Array:
         """Give the likelihood means, (n, *event)."""
 
-    def reconstruct(self, x: Array) -> Array:
+    def reconstruct(self, x: Any, /) -> Array:
         """Both in one, (n, *event)."""
 
 
@@ -140,11 +108,37 @@ def require_rows(fitted: Fitted, x: Any, plot: str) -> Array:
     import numpy as np
 
     require_fitted(fitted)
-    array = np.asarray(x.x if hasattr(x, "info") and hasattr(x, "x") else x)
+    rows = x.x if hasattr(x, "info") and hasattr(x, "x") else x
+    names = getattr(fitted, "feature_names_in_", None)
+    columns = getattr(rows, "columns", None)
+    if names is not None and columns is not None and list(columns) != list(names):
+        raise DataError(
+            f"{plot} needs the columns that {name_of(fitted)} was fitted to, in their order: "
+            f"{clean(list(names))}, got {clean(list(columns))}"
+        )
+    array = np.asarray(rows)
     if array.ndim < 1 or len(array) == 0 or array.shape[1:] != tuple(fitted.event_shape_):
         wanted = ", ".join(["n", *map(str, fitted.event_shape_)])
         raise DataError(f"{plot} needs at least one row, shape ({wanted}): got {array.shape}")
     return array
+
+
+def as_fitted(fitted: Fitted, x: Array) -> Any:
+    """Return rows as the verbs want them: with the column names of the table that was fitted, if it was one."""
+    names = getattr(fitted, "feature_names_in_", None)
+    if names is None:
+        return x
+    try:
+        import pandas as pd
+    except ImportError:  # names came from another library's table; scikit-learn only warns without them
+        return x
+    return pd.DataFrame(x, columns=list(names))
+
+
+def drawn_support(fitted: Fitted) -> Support:
+    """Return where samples and reconstructions lie: not where the data do if grey values were made binary."""
+    support: Support = getattr(getattr(fitted, "preprocessing_", None), "model_support", fitted.support_)
+    return support
 
 
 def history_of(fitted: object) -> Sequence[Row]:

@@ -10,14 +10,15 @@ import numpy as np
 
 from latentia.errors import DataError
 from latentia.report import page, sections
-from latentia.report.contracts import Evaluated, Fitted, is_encoder, name_of, require_fitted
-from latentia.report.provenance import how_it_was_made, versions_line
+from latentia.report.contracts import Fitted, as_fitted, is_encoder, name_of, require_fitted
+from latentia.report.provenance import how_it_was_made, signature
 from latentia.report.sections import Subject
-from latentia.report.tables import describe_kind, get
+from latentia.report.tables import describe_kind
 from latentia.report.text import clean, counted, plain_number, with_error
 
 if TYPE_CHECKING:
     from latentia.data import Split
+    from latentia.evaluation import Evaluation
 
 __all__ = ["write"]
 
@@ -27,14 +28,23 @@ STORIES = {
     "IndependentPixels": "The baseline that models every value on its own",
 }
 
+LIKELIHOODS = {
+    "bernoulli": "Bernoulli",
+    "gaussian": "Gaussian",
+    "gaussian_shared": "Gaussian (one variance for all)",
+    "gaussian_network": "Gaussian (variance from the network)",
+    "gaussian_fixed": "Gaussian (variance given)",
+    "discretized_logistic": "discretised logistic",
+}
+
 
 def write(
     fitted: Fitted,
     split: Split,
     path: str | Path,
-    baselines: Sequence[Fitted | Evaluated] = (),
+    baselines: Sequence[Fitted | Evaluation] = (),
     *,
-    evaluation: Evaluated | None = None,
+    evaluation: Evaluation | None = None,
     random_state: int = 0,
 ) -> Path:
     """Write the report of a fitted estimator: one page that needs nothing else, replaced as a whole.
@@ -72,13 +82,14 @@ def write(
         When the file cannot be written; what was there before is kept.
     """
     from latentia import storage
+    from latentia.evaluation import Evaluation
 
     require_fitted(fitted)
     x = np.asarray(split.x)
     if len(x) == 0:
         raise DataError("a report needs at least one row to score: the split is empty")
-    own = evaluation if evaluation is not None else fitted.evaluate(x)
-    others = [item.evaluate(x) if hasattr(item, "evaluate") else item for item in baselines]
+    own = evaluation if evaluation is not None else fitted.evaluate(as_fitted(fitted, x))
+    others = [item if isinstance(item, Evaluation) else item.evaluate(as_fitted(item, x)) for item in baselines]
     path = Path(path)
     subject = Subject(fitted, split, x, own, others, random_state)
     storage.write_files(path.parent, {path.name: render(subject, path).encode()}, manifest=False)
@@ -99,7 +110,7 @@ def render(subject: Subject, path: Path) -> str:
             sections.learning(subject),
             how_it_was_made(subject.fitted, subject.split, path),
         ],
-        versions_line(),
+        signature(),
         tiles=tiles(subject),
     )
 
@@ -109,6 +120,7 @@ def summary(subject: Subject) -> str:
     fitted = subject.fitted
     having = [counted(fitted.latent_dim, "latent dimension")] if is_encoder(fitted) else []
     likelihood = clean(getattr(fitted, "likelihood_name_", "") or "", 60)
+    likelihood = LIKELIHOODS.get(likelihood, likelihood.replace("_", " "))
     if likelihood:
         having.append(f"a {likelihood} likelihood")
     with_what = f" with {' and '.join(having)}" if having else ""
@@ -124,14 +136,12 @@ def tiles(subject: Subject) -> str:
     own = subject.own
     value, spread = with_error(own.log_prob, own.standard_error)
     found = [page.Tile("log p(x)", value, spread or "", f"nats a row, higher is better; {describe_kind(own)}")]
-    bits = get(own, "bits_per_dim")
+    bits = own.bits_per_dim
     if bits is not None:
         found.append(page.Tile("Bits per dimension", plain_number(bits, 3), "", "lower is better"))
-    units, per_dimension = get(own, "active_units"), get(own, "kl_per_dimension")
+    units, per_dimension = own.active_units, own.kl_per_dimension
     if units is not None:
         total = "" if per_dimension is None else f" of {len(per_dimension)}"
         found.append(page.Tile("Active units", f"{units}{total}", "", "latent dimensions in use"))
-    parameters = get(own, "num_parameters")
-    if parameters is not None:
-        found.append(page.Tile("Parameters", f"{parameters:,}", "", "numbers learned"))
+    found.append(page.Tile("Parameters", f"{own.num_parameters:,}", "", "numbers learned"))
     return page.tiles(found)

@@ -78,7 +78,7 @@ def tiles(items: Iterable[Tile]) -> str:
     for item in items:
         spread = f" <small>± {escape(item.spread)}</small>" if item.spread else ""
         value = f'<div class="value">{true_minus(escape(item.value))}{spread}</div>'
-        note = f'<div class="note">{escape(item.note)}</div>'
+        note = f'<div class="note">{true_minus(escape(item.note))}</div>'
         cells.append(f'<div class="tile"><dt>{escape(item.name)}</dt><dd>{value}{note}</dd></div>')
     return f'<dl class="tiles">{"".join(cells)}</dl>\n' if cells else ""
 
@@ -133,5 +133,5 @@ def lines_of(lines: Sequence[str]) -> str:
 
 
 def true_minus(text: str) -> str:
-    """Write minus signs as such: on a page they need not be typed again."""
-    return MINUS.sub("−", text)
+    """Write minus signs as such, and keep equations on one line: on a page they need not be typed again."""
+    return MINUS.sub("−", text).replace(" = ", "\u00a0=\u00a0")

@@ -7,14 +7,15 @@ probabilities are grey. Reals share one scale, from the smallest to the largest 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentia.report.contracts import Supported
-
 __all__ = ["Sheet", "as_pictures", "is_picture", "shared_limits", "sheet"]
+
+if TYPE_CHECKING:
+    from latentia.data import Support
 
 LARGEST_SIDE = 96  # pixels of one item on a sheet; larger items are shrunk by averaging blocks
 SHEET_SIDE = 900  # pixels that a sheet is enlarged to at least half of, so that a browser only ever shrinks it
@@ -29,7 +30,7 @@ def is_picture(event_shape: tuple[int, ...]) -> bool:
     return len(event_shape) == 3 and event_shape[-1] in (1, 3)
 
 
-def shared_limits(support: Supported, *arrays: NDArray[Any]) -> tuple[float, float]:
+def shared_limits(support: Support, *arrays: NDArray[Any]) -> tuple[float, float]:
     """Find the values shown as black and as white; the arrays matter only where the support sets no bounds."""
     if support.kind in ("levels", "categories") and support.levels is not None:
         return 0.0, float(max(support.levels - 1, 1))

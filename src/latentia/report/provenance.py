@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -16,7 +17,7 @@ from latentia.report.text import clean, counted
 if TYPE_CHECKING:
     from latentia.data import Split
 
-__all__ = ["how_it_was_made", "versions_line"]
+__all__ = ["how_it_was_made", "signature", "versions_line"]
 
 PACKAGES = ("latentia", "torch", "numpy", "scikit-learn")
 LONGEST_VALUE = 200
@@ -25,13 +26,12 @@ LONGEST_VALUE = 200
 def how_it_was_made(fitted: Fitted, split: Split, path: Path) -> str:
     """Return the last section of a page: everything needed to make the model again, or to use it."""
     info = {**known(getattr(split, "info", None)), **{k: v for k, v in info_of(fitted).items() if v is not None}}
-    seed = getattr(fitted, "seed_", None)
     fingerprint = str(info.get("fingerprint") or "")
     lines = [
-        ("Estimator", f"{name_of(fitted)}({configuration(fitted)})"),
+        ("Estimator", f"{name_of(fitted)}({written(changed(fitted))})"),
         ("Likelihood", str(getattr(fitted, "likelihood_name_", None) or "")),
-        ("Preprocessing", mapping_line(getattr(fitted, "preprocessing_", None))),
-        ("Seed", "" if seed is None else str(seed)),
+        ("Preprocessing", preprocessing(fitted)),
+        ("Seed", seeding(fitted)),
         ("Epochs", epochs(fitted)),
         ("Data", str(info.get("name") or "")),
         ("Description", str(info.get("description") or "")),
@@ -46,14 +46,46 @@ def how_it_was_made(fitted: Fitted, split: Split, path: Path) -> str:
         page.facts(lines),
         page.heading("Use it again"),
         page.code(loading(fitted, path)),
+        page.folded("All arguments", written(arguments(fitted), ",\n")),
         page.folded("Cite the methods and the data", citations_of(fitted)),
     )
 
 
-def configuration(fitted: Fitted) -> str:
-    """Write the constructor's arguments, those that were left alone too."""
-    parameters: Mapping[str, Any] = fitted.get_params(deep=False) if hasattr(fitted, "get_params") else {}
-    return ", ".join(f"{name}={clean(repr(value), LONGEST_VALUE)}" for name, value in parameters.items())
+def arguments(fitted: Fitted) -> dict[str, Any]:
+    """Return the constructor's arguments, those that were left alone too."""
+    parameters: dict[str, Any] = fitted.get_params(deep=False) if hasattr(fitted, "get_params") else {}
+    return parameters
+
+
+def changed(fitted: Fitted) -> dict[str, Any]:
+    """Return the arguments that differ from their defaults, in the signature's order."""
+    given = arguments(fitted)
+    defaults = {name: p.default for name, p in inspect.signature(type(fitted)).parameters.items() if name in given}
+    return {name: given[name] for name, default in defaults.items() if repr(given[name]) != repr(default)}
+
+
+def written(values: Mapping[str, Any], between: str = ", ") -> str:
+    """Write arguments as they would be typed."""
+    return between.join(f"{name}={clean(repr(value), LONGEST_VALUE)}" for name, value in values.items())
+
+
+def seeding(fitted: Fitted) -> str:
+    """Say which seed was used, and which was asked for where they differ."""
+    seed, asked = getattr(fitted, "seed_", None), arguments(fitted).get("random_state")
+    if seed is None:
+        return ""
+    return f"{seed}, drawn from random_state={clean(repr(asked), 80)}" if repr(asked) != repr(seed) else str(seed)
+
+
+def preprocessing(fitted: Fitted) -> str:
+    """Say what was done to the data before the model saw them."""
+    done = getattr(fitted, "preprocessing_", None)
+    said = []
+    if binarize := getattr(done, "binarize", None):
+        said.append(f"grey values made binary ({binarize}): log p(x) is that of the binary rows")
+    if getattr(done, "scale", None) is not None:
+        said.append("standardised inside the model; every number is in the units of the data")
+    return "; ".join(said)
 
 
 def epochs(fitted: Fitted) -> str:
@@ -73,13 +105,6 @@ def known(info: Any) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(info, name, None)) is not None}
 
 
-def mapping_line(values: Any) -> str:
-    """Write what was done to the data before the model saw them."""
-    if not isinstance(values, Mapping):
-        return "" if values is None else clean(values)
-    return "; ".join(f"{name}: {clean(value, 80)}" for name, value in values.items() if value not in (None, False, {}))
-
-
 def loading(fitted: Fitted, path: Path) -> str:
     """Write the lines that bring the model back; a report beside a saved model knows the folder."""
     folder = clean(path.parent if not path.is_absolute() else path.parent.name)
@@ -96,6 +121,11 @@ def loading(fitted: Fitted, path: Path) -> str:
 def citations_of(fitted: Fitted) -> str:
     """Return the BibTeX of the methods and of the data, where they are known."""
     return citations.cite(fitted) if hasattr(fitted, "_citations") else str(info_of(fitted).get("citation") or "")
+
+
+def signature() -> str:
+    """Return the page's last line."""
+    return f"Made with Latentia {metadata.version('latentia')}. This page runs no script and fetches nothing."
 
 
 def versions_line() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentia.report import page, plots
-from latentia.report.contracts import Encoder, Evaluated, Fitted, history_of, info_of, is_encoder
+from latentia.report.contracts import Encoder, Fitted, as_fitted, history_of, info_of, is_encoder
 from latentia.report.pictures import is_picture
 from latentia.report.plots.curves import row_scores, term_names
 from latentia.report.plots.images import pick_scored
 from latentia.report.plots.rows import shown_features
 from latentia.report.selection import choose_rows, say_rows
-from latentia.report.tables import get, numbers_table, paired_sentence
+from latentia.report.tables import numbers_table, paired_sentence
 from latentia.report.text import clean, counted
 
 if TYPE_CHECKING:
     from latentia.data import Split
+    from latentia.evaluation import Evaluation
 
 __all__ = ["Subject", "latent", "learning", "makes", "numbers", "scores"]
 
@@ -39,8 +41,8 @@ class Subject:
     fitted: Fitted
     split: Split
     x: NDArray[Any]
-    own: Evaluated
-    others: list[Evaluated]
+    own: Evaluation
+    others: list[Evaluation]
     seed: int
 
     @property
@@ -98,7 +100,7 @@ class Subject:
     def affordable(self, wanted: int) -> int:
         """Return how many pictures fit a sheet: fewer where they are large."""
         fitting = PIXEL_BUDGET // int(np.prod(self.fitted.event_shape_))
-        return max(4, min(wanted, fitting // 8 * 8 or fitting))
+        return max(4, min(wanted, fitting // 4 * 4))
 
 
 def numbers(subject: Subject) -> str:
@@ -127,7 +129,7 @@ def makes(subject: Subject) -> str:
 def picture_sheets(subject: Subject) -> str:
     """Return a sheet of samples, and one of originals with their reconstructions."""
     fitted = subject.fitted
-    count = subject.affordable(NUM_SAMPLES)
+    count = math.isqrt(subject.affordable(NUM_SAMPLES)) ** 2
     sheets = [
         page.figure(
             plots.samples(fitted, n=count, random_state=subject.seed),
@@ -153,15 +155,13 @@ def column_panels(subject: Subject) -> str:
     columns = shown_features(x)
     total = int(np.prod(fitted.event_shape_))
     which = f"The first {len(columns)} of {total} columns that vary. " if len(columns) < total else ""
-    histograms = [
-        page.figure(
-            plots.marginals(fitted, x, features=[i], random_state=subject.seed), f"column{i}", "Histogram of a column"
-        )
-        for i in columns
-    ]
+    histograms = []
+    for i in columns:
+        drawn = plots.marginals(fitted, x, features=[i], random_state=subject.seed, legend=i == columns[0])
+        histograms.append(page.figure(drawn, f"column{i}", "Histogram of a column"))
     parts = page.section(
         "Data and samples",
-        f"{which}As many samples as rows, seed {subject.seed}. {said}",
+        f"{which}Data in grey, samples outlined. As many samples as rows, seed {subject.seed}. {said}",
         page.figures("three", *histograms),
     )
     if not is_encoder(fitted):
@@ -197,9 +197,9 @@ def manifold(subject: Subject, fitted: Encoder) -> str:
 
 def kl(subject: Subject) -> str:
     """Return the KL of each dimension, where there is a posterior that has one."""
-    if not is_encoder(subject.fitted) or get(subject.own, "kl_per_dimension") is None:
+    if not is_encoder(subject.fitted) or subject.own.kl_per_dimension is None:
         return ""
-    means = np.asarray(subject.fitted.transform(subject.x), dtype=np.float64)
+    means = np.asarray(subject.fitted.transform(as_fitted(subject.fitted, subject.x)), dtype=np.float64)
     return page.figure(
         plots.kl_per_dimension(subject.fitted, subject.own, means=means),
         "kl",
@@ -247,10 +247,10 @@ def learning(subject: Subject) -> str:
     """Return the curves of every term."""
     if not history_of(subject.fitted):
         return ""
-    curves = [
-        page.figure(plots.learning_curves(subject.fitted, terms=[term]), f"curve{index}", f"Learning curve of {term}")
-        for index, term in enumerate(term_names(subject.fitted))
-    ]
+    curves = []
+    for index, term in enumerate(term_names(subject.fitted)):
+        drawn = plots.learning_curves(subject.fitted, terms=[term], legend=index == 0)
+        curves.append(page.figure(drawn, f"curve{index}", f"Learning curve of {term}"))
     lead = (
         "Each term of the objective, averaged over all rows after every epoch. The best epoch is chosen on validation "
         "rows only; curves may begin outside the frame."

@@ -140,6 +140,11 @@ def bare(ax: Axes, *, title: str = "") -> Axes:
     return ax
 
 
+def show_legend(ax: Axes) -> None:
+    """Say in the axes' emptiest corner which mark is which."""
+    ax.legend(frameon=False, fontsize=TEXT_SIZE - 1, labelcolor=LIGHT["muted"], handlelength=1.1, borderpad=0.1)
+
+
 def panels(ax: Axes, count: int, columns: int) -> Sequence[Axes]:
     """Divide axes into `count` panels of equal size, row by row; one panel is the axes themselves."""
     if count == 1:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from latentia.errors import ConfigError
-from latentia.report.contracts import Evaluated
 from latentia.report.text import clean, plain_number, with_error
+
+if TYPE_CHECKING:
+    from latentia.evaluation import Evaluation
 
 __all__ = ["NumbersTable", "describe_kind", "numbers_table", "paired_sentence"]
 
@@ -24,7 +24,7 @@ class NumbersTable(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def numbers_table(evaluations: Iterable[Evaluated]) -> NumbersTable:
+def numbers_table(evaluations: Iterable[Evaluation]) -> NumbersTable:
     """Put evaluations side by side, one row each, in the order given.
 
     Values that carry a standard error are written `value ± error`, to the digits the error allows. A column that
@@ -51,12 +51,12 @@ def numbers_table(evaluations: Iterable[Evaluated]) -> NumbersTable:
     columns: list[tuple[str, list[str]]] = [
         ("model", [clean(item.name) for item in items]),
         ("log p(x), nats", [joined(item.log_prob, item.standard_error) for item in items]),
-        ("bits/dim", [number(item, "bits_per_dim", 3) for item in items]),
-        ("ELBO, nats", [joined(get(item, "elbo"), get(item, "elbo_standard_error")) for item in items]),
-        ("rate, nats", [number(item, "rate", 2) for item in items]),
-        ("distortion, nats", [number(item, "distortion", 2) for item in items]),
+        ("bits/dim", [plain_number(item.bits_per_dim, 3) for item in items]),
+        ("ELBO, nats", [joined(item.elbo, item.elbo_standard_error) for item in items]),
+        ("rate, nats", [plain_number(item.rate, 2) for item in items]),
+        ("distortion, nats", [plain_number(item.distortion, 2) for item in items]),
         ("active units", [active(item) for item in items]),
-        ("parameters", [thousands(get(item, "num_parameters")) for item in items]),
+        ("parameters", [f"{item.num_parameters:,}" for item in items]),
         ("log p(x) is", [describe_kind(item) for item in items]),
     ]
     kept = [(title, cells) for title, cells in columns if any(cell != ABSENT for cell in cells)]
@@ -66,22 +66,21 @@ def numbers_table(evaluations: Iterable[Evaluated]) -> NumbersTable:
     )
 
 
-def describe_kind(evaluation: Evaluated) -> str:
+def describe_kind(evaluation: Evaluation) -> str:
     """Say what the log p(x) is, with the number of importance samples where it is estimated from some."""
     kind = clean(evaluation.kind)
-    samples = get(evaluation, "K")
-    return f"{kind}, K\u00a0=\u00a0{samples:,}" if samples and "importance" in kind else kind
+    samples = evaluation.num_samples
+    return kind if samples is None else f"{kind}, K = {samples:,}"
 
 
-def paired_sentence(own: Evaluated, other: Evaluated) -> str:
+def paired_sentence(own: Evaluation, other: Evaluation) -> str:
     """Say how far one model lies above another on the same rows; nothing where rows were not kept or differ.
 
     The standard error is that of the paired differences: rows that are hard for both do not count against either.
     """
-    mine, theirs = get(own, "per_row"), get(other, "per_row")
-    if mine is None or theirs is None or len(mine) != len(theirs) or len(mine) < 2:
+    if len(own.per_row) != len(other.per_row) or len(own.per_row) < 2:
         return ""
-    differences = np.asarray(mine, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
+    differences = own.per_row - other.per_row
     value, spread = with_error(
         abs(float(differences.mean())), float(differences.std(ddof=1)) / math.sqrt(len(differences))
     )
@@ -98,25 +97,8 @@ def joined(value: float | None, error: float | None) -> str:
     return shown if spread is None else f"{shown} ± {spread}"
 
 
-def number(item: Evaluated, name: str, decimals: int) -> str:
-    """One value without an error, or the dash."""
-    return plain_number(get(item, name), decimals)
-
-
-def active(item: Evaluated) -> str:
+def active(item: Evaluation) -> str:
     """`17 of 20`."""
-    units: int | None = get(item, "active_units")
-    if units is None:
+    if item.active_units is None:
         return ABSENT
-    per_dimension: Sequence[float] | None = get(item, "kl_per_dimension")
-    return str(units) if per_dimension is None else f"{units} of {len(per_dimension)}"
-
-
-def thousands(count: int | None) -> str:
-    """`1,234,567`."""
-    return ABSENT if count is None else f"{count:,}"
-
-
-def get(item: Evaluated, name: str) -> Any:
-    """Return a field that not every evaluation has."""
-    return getattr(item, name, None)
+    return f"{item.active_units} of {len(item.kl_per_dimension)}" if item.kl_per_dimension else str(item.active_units)

@@ -11,6 +11,7 @@ __all__ = ["clean", "counted", "escape", "plain_number", "with_error"]
 
 LONGEST = 300
 MOST_PLACES = 6
+MANY = 10_000  # from here on digits are grouped in threes
 # Terminal escape sequences go as a whole: without their first byte the rest would be litter.
 ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]")
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # control, format (with the bidirectional overrides), surrogates, private
@@ -56,12 +57,12 @@ def with_error(value: float, error: float | None, *, decimals: int = 2) -> tuple
 
 
 def plain_number(value: float | None, decimals: int = 2) -> str:
-    """Write a number with fixed decimals; an en dash stands for a value that does not exist."""
+    """Write a number with fixed decimals, large ones grouped in threes; an en dash stands for None."""
     if value is None:
         return "–"
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    return f"{value:.{decimals}f}"
+    return f"{value:,.{decimals}f}" if abs(value) >= MANY else f"{value:.{decimals}f}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

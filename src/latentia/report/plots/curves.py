@@ -10,21 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentia.errors import ConfigError
-from latentia.report.contracts import Evaluated, Fitted, Row, history_of, name_of, require_fitted, require_rows
-from latentia.report.style import LIGHT, TEXT_SIZE, dress, new_axes, panels
+from latentia.report.contracts import Fitted, Row, as_fitted, history_of, name_of, require_fitted, require_rows
+from latentia.report.style import LIGHT, TEXT_SIZE, dress, new_axes, panels, show_legend
 from latentia.report.text import clean, with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from latentia.evaluation import Evaluation
+
 __all__ = ["learning_curves", "score_distribution", "term_names"]
 
 TITLES = {
     "elbo": "ELBO",
+    "iwae": "Importance-weighted bound",
     "reconstruction": "Reconstruction, E[log p(x | z)]",
     "kl": "KL(q(z | x) ‖ p(z))",
 }
-ORDER = ("elbo", "reconstruction", "kl")
+BOUNDS = ("elbo", "iwae")
+ORDER = (*BOUNDS, "reconstruction", "kl")
+FEW_EPOCHS = 12  # up to these, every epoch is a dot as well
 SETTLED = 0.08  # the fraction of the epochs in which a curve may still leave the frame
 
 
@@ -37,7 +42,9 @@ def term_names(fitted: Fitted) -> list[str]:
     return sorted(found, key=lambda term: ORDER.index(term) if term in ORDER else len(ORDER))
 
 
-def learning_curves(fitted: Fitted, ax: Axes | None = None, *, terms: Sequence[str] | None = None) -> Axes:
+def learning_curves(
+    fitted: Fitted, ax: Axes | None = None, *, terms: Sequence[str] | None = None, legend: bool = True
+) -> Axes:
     """Draw every term of the objective over the epochs: training in grey, validation in colour, the best epoch marked.
 
     A term with one value per latent dimension is summed. The frame fits the epochs after the first few: a curve may
@@ -51,6 +58,8 @@ def learning_curves(fitted: Fitted, ax: Axes | None = None, *, terms: Sequence[s
         Where to draw; a new figure when not given. Several terms divide it into panels.
     terms
         Which terms; all when not given.
+    legend
+        Whether the first panel says which line is which.
 
     Returns
     -------
@@ -73,8 +82,11 @@ def learning_curves(fitted: Fitted, ax: Axes | None = None, *, terms: Sequence[s
     if unknown or not chosen:
         raise ConfigError(f"learning_curves: no term {unknown} in the history, choose from {names}")
     ax = new_axes(360 * min(len(chosen), 3), 250 * -(-len(chosen) // 3), ax)
-    for panel, term in zip(panels(ax, len(chosen), 3), chosen, strict=True):
+    drawn = panels(ax, len(chosen), 3)
+    for panel, term in zip(drawn, chosen, strict=True):
         draw_term(panel, term, rows, best_epoch(fitted, rows))
+    if legend:
+        show_legend(drawn[0])
     return ax
 
 
@@ -83,8 +95,11 @@ def best_epoch(fitted: Fitted, rows: Sequence[Row]) -> float | None:
     known = getattr(fitted, "best_epoch_", None)
     if known is not None:
         return float(known)
-    epochs, values = series(rows, "valid", "elbo")
-    return float(epochs[int(np.argmax(values))]) if len(values) else None
+    for bound in BOUNDS:
+        epochs, values = series(rows, "valid", bound)
+        if len(values):
+            return float(epochs[int(np.argmax(values))])
+    return None
 
 
 def series(rows: Sequence[Row], part: str, term: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -107,7 +122,8 @@ def draw_term(ax: Axes, term: str, rows: Sequence[Row], best: float | None) -> N
         epochs, values = series(rows, part, term)
         if not len(values):
             continue
-        ax.plot(epochs, values, color=LIGHT[colour], linewidth=width, label=label, solid_capstyle="round", gid=part)
+        marker = "o" if len(values) <= FEW_EPOCHS else ""
+        ax.plot(epochs, values, marker=marker, ms=3, color=LIGHT[colour], linewidth=width, label=label, gid=part)
         settled.append(values[epochs >= epochs[0] + SETTLED * (epochs[-1] - epochs[0])])
         if part == "valid" and best is not None and best in epochs:
             at = float(values[epochs == best][0])
@@ -118,15 +134,17 @@ def draw_term(ax: Axes, term: str, rows: Sequence[Row], best: float | None) -> N
         low, high = (float(side(np.concatenate(settled))) for side in (np.min, np.max))
         margin = 0.08 * (high - low) or 0.5
         ax.set_ylim(low - margin, high + margin)
-        ax.legend(frameon=False, fontsize=TEXT_SIZE - 1, labelcolor=LIGHT["muted"], handlelength=1.1, borderpad=0.1)
     ax.locator_params(axis="y", nbins=5)
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    first, last = (float(rows[end]["epoch"]) for end in (0, -1))
+    margin = max(0.03 * (last - first), 0.5)
+    ax.set_xlim(first - margin, last + margin)
 
 
 def score_distribution(
-    fitted: Fitted, x: NDArray[Any], evaluation: Evaluated | None = None, ax: Axes | None = None
+    fitted: Fitted, x: NDArray[Any], evaluation: Evaluation | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw how log p(x) is spread over the rows, with its mean and the mean's standard error.
 
@@ -166,10 +184,12 @@ def score_distribution(
     return ax
 
 
-def row_scores(fitted: Fitted, x: NDArray[Any], evaluation: Evaluated | None) -> NDArray[np.float64]:
+def row_scores(fitted: Fitted, x: NDArray[Any], evaluation: Evaluation | None) -> NDArray[np.float64]:
     """Return log p(x) of every row, from the evaluation where it has them."""
-    known = getattr(evaluation, "per_row", None)
-    values = np.asarray(fitted.score_samples(x) if known is None else known, dtype=np.float64)
+    if evaluation is not None and len(evaluation.per_row):
+        values = np.asarray(evaluation.per_row, dtype=np.float64)
+    else:
+        values = np.asarray(fitted.score_samples(as_fitted(fitted, x)), dtype=np.float64)
     if values.shape != (len(x),):
         raise ConfigError(f"the evaluation scored {values.shape[0]} rows and {len(x)} were given: pass the same rows")
     return values

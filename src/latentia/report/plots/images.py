@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latentia.errors import ConfigError
 from latentia.latents import prior_quantile_grid
-from latentia.report.contracts import Evaluated, Fitted, require_encoder, require_fitted, require_rows
+from latentia.report.contracts import Fitted, as_fitted, drawn_support, require_encoder, require_fitted, require_rows
 from latentia.report.pictures import Floats, Sheet, as_pictures, is_picture, shared_limits, sheet
 from latentia.report.plots import rows as table_rows
 from latentia.report.plots.curves import row_scores
@@ -19,6 +19,8 @@ from latentia.report.text import plain_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from latentia.evaluation import Evaluation
 
 __all__ = ["manifold", "pick_scored", "reconstructions", "samples", "scored_items"]
 
@@ -57,7 +59,7 @@ def samples(
     if n < 1:
         raise ConfigError(f"samples needs n of at least 1: got {n}")
     drawn = np.asarray(fitted.sample(n, random_state=random_state))
-    limits = shared_limits(fitted.support_, drawn)
+    limits = shared_limits(drawn_support(fitted), drawn)
     across = columns or nearly_square(n)
     return show(sheet(as_pictures(drawn, limits), across), ax)[0]
 
@@ -91,12 +93,12 @@ def reconstructions(
     """
     encoder = require_encoder(fitted, "reconstructions")
     x = require_rows(fitted, x, "reconstructions")
-    again = np.asarray(encoder.reconstruct(x))
+    again = np.asarray(encoder.reconstruct(as_fitted(fitted, x)))
     if not is_picture(fitted.event_shape_):
         return table_rows.against(fitted, x, again, ax, features=features)
     columns = min(columns, len(x))
-    limits = shared_limits(fitted.support_, x, again)
-    pairs = interleave(as_pictures(x, limits), as_pictures(again, limits), columns)
+    originals = as_pictures(x, shared_limits(fitted.support_, x, again))
+    pairs = interleave(originals, as_pictures(again, shared_limits(drawn_support(fitted), x, again)), columns)
     ax, laid = show(sheet(pairs, columns, row_gaps=(0.04, 0.24)), ax)
     label_rows(ax, laid, ["data", "model"] * (len(laid.tops) // 2))
     return ax
@@ -128,11 +130,11 @@ def manifold(fitted: Fitted, ax: Axes | None = None, *, n: int | None = None) ->
     if encoder.latent_dim != 2:
         raise ConfigError(f"manifold needs latent_dim=2 and this model has {encoder.latent_dim}: see latent_scatter")
     # An odd number, so that the middle of the prior is in the picture.
-    side = n or int(np.clip(SHEET_PIXELS // max(fitted.event_shape_[:2]), 9, 19)) // 2 * 2 + 1
+    side = n or int(np.clip(SHEET_PIXELS // max(fitted.event_shape_[:2]), 9, 15)) // 2 * 2 + 1
     grid = prior_quantile_grid(side)
     means = np.asarray(encoder.inverse_transform(grid.reshape(-1, 2)))
-    pictures = as_pictures(means, shared_limits(fitted.support_, means))
-    ax, laid = show(sheet(pictures, side, gap=0.0), ax)
+    pictures = as_pictures(means, shared_limits(drawn_support(fitted), means))
+    ax, laid = show(sheet(pictures, side, gap=0.07), ax)
     ticks = np.unique(np.round(np.linspace(0, side - 1, 5)).astype(int))
     ax.set_xticks([laid.lefts[i] + laid.wide / 2 for i in ticks], [signed(grid[0, i, 0]) for i in ticks])
     ax.set_yticks([laid.tops[i] + laid.tall / 2 for i in ticks], [signed(grid[i, 0, 1]) for i in ticks])
@@ -142,7 +144,7 @@ def manifold(fitted: Fitted, ax: Axes | None = None, *, n: int | None = None) ->
 def scored_items(
     fitted: Fitted,
     x: NDArray[Any],
-    evaluation: Evaluated | None = None,
+    evaluation: Evaluation | None = None,
     ax: Axes | None = None,
     *,
     groups: Sequence[str] = ("best", "median", "worst"),
@@ -192,7 +194,12 @@ def scored_items(
     columns = min(columns or count, count)
     blanks = -count % columns
     blocks = [with_blanks(as_pictures(x[rows], limits), blanks) for rows in chosen.values()]
-    ax, laid = show(sheet(np.concatenate(blocks), columns, row_gaps=(0.36,)), ax, room=0.36)
+    ax, laid = show(
+        sheet(np.concatenate(blocks), columns, row_gaps=(0.36,)),
+        ax,
+        room=0.36,
+        across=min(FIGURE_WIDTH, 85.0 * columns),
+    )
     lines = -(-count // columns)
     for block, rows in enumerate(chosen.values()):
         for place, row in enumerate(rows):
@@ -251,10 +258,10 @@ def with_blanks(pictures: Floats, count: int) -> Floats:
     return np.concatenate([pictures, np.full((count, *pictures.shape[1:]), np.nan)])
 
 
-def show(laid: Sheet, ax: Axes | None, *, room: float = 0.0) -> tuple[Axes, Sheet]:
+def show(laid: Sheet, ax: Axes | None, *, room: float = 0.0, across: float = FIGURE_WIDTH) -> tuple[Axes, Sheet]:
     """Show a sheet on axes that fit it, with `room` for a line of text below the last row."""
     height, width = laid.canvas.shape[0] + round(room * laid.tall), laid.canvas.shape[1]
-    ax = bare(new_axes(FIGURE_WIDTH, FIGURE_WIDTH * height / width, ax))
+    ax = bare(new_axes(across, across * height / width, ax))
     ax.imshow(laid.canvas, interpolation="none", aspect="equal")
     ax.set_xlim(0, width)
     ax.set_ylim(height, 0)

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentia.errors import ConfigError, DataError
-from latentia.report.contracts import Evaluated, Fitted, info_of, name_of, require_encoder, require_rows
+from latentia.report.contracts import Fitted, as_fitted, info_of, name_of, require_encoder, require_rows
 from latentia.report.plots.rows import point_size
 from latentia.report.style import LIGHT, TEXT_SIZE, class_colour, class_marker, dress, new_axes
 from latentia.report.text import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from latentia.evaluation import Evaluation
 
 __all__ = ["class_names", "kl_per_dimension", "latent_scatter", "map_of_means"]
 
@@ -37,7 +39,7 @@ def latent_scatter(fitted: Fitted, x: NDArray[Any], y: NDArray[Any] | None = Non
     x
         (n, *event).
     y
-        (n,) whole numbers, the classes; one colour when not given.
+        (n,) whole numbers, the classes; a row without a label has −1 and is grey. One colour when not given.
     ax
         Where to draw; a new figure when not given.
 
@@ -51,17 +53,13 @@ def latent_scatter(fitted: Fitted, x: NDArray[Any], y: NDArray[Any] | None = Non
     labels = None if y is None else np.asarray(y)
     if labels is not None and labels.shape != (len(x),):
         raise DataError(f"latent_scatter needs one class per row: got {labels.shape} for {len(x)} rows")
-    means = np.asarray(encoder.transform(x), dtype=np.float64).reshape(len(x), -1)
+    means = np.asarray(encoder.transform(as_fitted(fitted, x)), dtype=np.float64).reshape(len(x), -1)
     points, names = map_of_means(means, labels)
     ax = new_axes(460, 460, ax)
     dress(ax, x=names[0], y=names[1], frame="left bottom")
-    classes = [] if labels is None else list(np.unique(labels))
-    coloured = 1 < len(classes) <= MOST_CLASSES
-    colours = (
-        [class_colour(classes.index(label)) for label in labels]
-        if coloured and labels is not None
-        else [LIGHT["model"]]
-    )
+    classes = [] if labels is None else [int(label) for label in np.unique(labels) if label >= 0]
+    coloured = labels is not None and 1 < len(classes) <= MOST_CLASSES
+    colours = point_colours(labels, classes) if labels is not None and coloured else [LIGHT["model"]]
     dots = ax.scatter(
         points[:, 0],
         points[:, 1],
@@ -78,7 +76,7 @@ def latent_scatter(fitted: Fitted, x: NDArray[Any], y: NDArray[Any] | None = Non
         draw_prior(ax)
     if coloured and labels is not None:
         if len(classes) > 10:
-            shape_points(dots, [classes.index(label) for label in labels])
+            shape_points(dots, [classes.index(label) if label in classes else 0 for label in labels])
         label_classes(ax, points, labels, classes, class_names(fitted, classes))
     return ax
 
@@ -119,6 +117,11 @@ def draw_prior(ax: Axes) -> None:
         )  # fmt: skip
 
 
+def point_colours(labels: NDArray[Any], classes: Sequence[int]) -> list[str]:
+    """Give each row the colour of its class; rows without a label are grey."""
+    return [class_colour(classes.index(label)) if label in classes else LIGHT["rule"] for label in labels]
+
+
 def shape_points(dots: Any, indices: Sequence[int]) -> None:
     """Give each point its class's shape."""
     from matplotlib.markers import MarkerStyle
@@ -127,13 +130,10 @@ def shape_points(dots: Any, indices: Sequence[int]) -> None:
     dots.set_paths([shape.get_path().transformed(shape.get_transform()) for shape in shapes])
 
 
-def class_names(fitted: Fitted, classes: Sequence[Any]) -> list[str]:
+def class_names(fitted: Fitted, classes: Sequence[int]) -> list[str]:
     """Name classes as the data did, else by their numbers."""
     names = info_of(fitted).get("class_names") or ()
-    whole = all(float(label).is_integer() and 0 <= label < len(names) for label in classes)
-    return (
-        [clean(names[int(label)], 24) for label in classes] if names and whole else [f"{label:g}" for label in classes]
-    )
+    return [clean(names[label], 24) if label < len(names) else str(label) for label in classes]
 
 
 def label_classes(ax: Axes, points: Floats, labels: NDArray[Any], classes: Sequence[Any], names: Sequence[str]) -> None:
@@ -175,7 +175,7 @@ def spread_apart(places: Floats, size: tuple[float, float]) -> Floats:
 
 
 def kl_per_dimension(
-    fitted: Fitted, evaluation_or_x: Evaluated | NDArray[Any], ax: Axes | None = None, *, means: Floats | None = None
+    fitted: Fitted, evaluation_or_x: Evaluation | NDArray[Any], ax: Axes | None = None, *, means: Floats | None = None
 ) -> Axes:
     """Draw the mean KL(q(z_d | x) ‖ p(z_d)) of each latent dimension, largest first, with the dead ones marked.
 
@@ -203,16 +203,17 @@ def kl_per_dimension(
         When the estimator reports no KL per dimension.
     """
     encoder = require_encoder(fitted, "kl_per_dimension")
-    if hasattr(evaluation_or_x, "log_prob"):
-        evaluation: Any = evaluation_or_x
+    from latentia.evaluation import Evaluation
+
+    if isinstance(evaluation_or_x, Evaluation):
+        evaluation = evaluation_or_x
     else:
         x = require_rows(fitted, evaluation_or_x, "kl_per_dimension")
-        evaluation = fitted.evaluate(x)
-        means = np.asarray(encoder.transform(x), dtype=np.float64) if means is None else means
-    recorded = getattr(evaluation, "kl_per_dimension", None)
-    if recorded is None:
+        evaluation = fitted.evaluate(as_fitted(fitted, x))
+        means = np.asarray(encoder.transform(as_fitted(fitted, x)), dtype=np.float64) if means is None else means
+    if evaluation.kl_per_dimension is None:
         raise ConfigError(f"kl_per_dimension: {name_of(fitted)} reports no KL per dimension")
-    values = np.asarray(recorded, dtype=np.float64)
+    values = np.asarray(evaluation.kl_per_dimension, dtype=np.float64)
     alive = active_dimensions(values, evaluation, means)
     order = np.argsort(-values, kind="stable")
     ax = new_axes(460, 300, ax)
@@ -230,7 +231,8 @@ def kl_per_dimension(
     else:
         ax.set_xticks([0, len(values) - 1], ["largest", "smallest"])
     ax.tick_params(axis="x", length=0)
-    ax.set_xlim(-0.6, max(len(values), 6) - 0.4)  # few bars stay slim
+    middle, reach = (len(values) - 1) / 2, max(len(values), 6) / 2 + 0.1  # few bars stay slim
+    ax.set_xlim(middle - reach, middle + reach)
     summary = f"{int(alive.sum())} of {len(values)} active" + (", × dead" if len(dead) else "")
     ax.annotate(
         summary, (1, 1), xycoords="axes fraction", ha="right", va="top", fontsize=TEXT_SIZE, color=LIGHT["muted"]
@@ -239,13 +241,13 @@ def kl_per_dimension(
     return ax
 
 
-def active_dimensions(values: Floats, evaluation: Any, means: Floats | None) -> NDArray[np.bool_]:
+def active_dimensions(values: Floats, evaluation: Evaluation, means: Floats | None) -> NDArray[np.bool_]:
     """Say of each dimension whether it is active: from the means, or from how many the evaluation counts."""
     if means is not None:
         from latentia.evaluation import active_units
 
         return active_units(means)
     alive = np.zeros(len(values), dtype=bool)
-    count = getattr(evaluation, "active_units", None)
+    count = evaluation.active_units
     alive[np.argsort(-values, kind="stable")[: len(values) if count is None else count]] = True
     return alive

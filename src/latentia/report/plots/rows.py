@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latentia.errors import ConfigError
 from latentia.report.contracts import Fitted, info_of, require_rows
-from latentia.report.style import LIGHT, SEQUENTIAL_MAP, TEXT_SIZE, dress, figure_of, new_axes, panels
+from latentia.report.style import LIGHT, SEQUENTIAL_MAP, TEXT_SIZE, dress, figure_of, new_axes, panels, show_legend
 from latentia.report.text import clean, plain_number
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def marginals(
     *,
     features: Sequence[int] | None = None,
     random_state: int | None = 0,
+    legend: bool = True,
 ) -> Axes:
     """Draw histograms of the data's columns in grey, with as many samples of the model as an outline over them.
 
@@ -62,6 +63,8 @@ def marginals(
         Which columns (of the flattened event); the first twelve that vary when not given.
     random_state
         The seed of `sample`.
+    legend
+        Whether the first panel says which mark is which.
 
     Returns
     -------
@@ -73,8 +76,11 @@ def marginals(
     drawn = np.asarray(fitted.sample(len(x), random_state=random_state), dtype=np.float64).reshape(len(x), -1)
     names = feature_names(fitted)
     ax = new_axes(340 * min(len(chosen), 3), 230 * -(-len(chosen) // 3), ax)
-    for panel, feature in zip(panels(ax, len(chosen), 3), chosen, strict=True):
+    parts = panels(ax, len(chosen), 3)
+    for panel, feature in zip(parts, chosen, strict=True):
         draw_marginal(panel, data[:, feature], drawn[:, feature], names[feature], whole=fitted.support_.kind != "real")
+    if legend:
+        show_legend(parts[0])
     return ax
 
 
@@ -88,7 +94,6 @@ def draw_marginal(ax: Axes, data: NDArray[np.float64], drawn: NDArray[np.float64
     ax.stairs(fractions(drawn, edges), edges, color=blue, linewidth=1.8, label="samples", gid="samples")
     ax.set_xlim(edges[0], edges[-1])
     ax.locator_params(nbins=5)
-    ax.legend(frameon=False, fontsize=TEXT_SIZE - 1, labelcolor=LIGHT["muted"], handlelength=1.1, borderpad=0.1)
 
 
 def fractions(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
