@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from latentia.distributions import DiagonalNormal, FullNormal, UnitNormal
 from latentia.distributions.normal import LOG_2PI
+from latentia.networks import linear
 
 
 class PPCA(nn.Module):
@@ -86,7 +87,7 @@ class PPCA(nn.Module):
 
     def decoder(self, z: Tensor) -> DiagonalNormal:
         """Return p(x | z) = N(W z + μ, σ²I), batch shape (...), event shape (D,)."""
-        return DiagonalNormal(z @ self.weight.T + self.mean, 0.5 * self.noise_variance.log())
+        return DiagonalNormal(linear(z, self.weight, self.mean), 0.5 * self.noise_variance.log())
 
     def encoder(self, x: Tensor) -> FullNormal:
         """Return the exact posterior p(z | x) = N(M⁻¹Wᵀ(x − μ), σ²M⁻¹), batch shape (...), event shape (L,)."""
@@ -100,7 +101,7 @@ class PPCA(nn.Module):
         keeps its precision when σ² is small.
         """
         m = self._posterior_mean(x)
-        residual = x - self.mean - m @ self.weight.T
+        residual = x - self.mean - linear(m, self.weight)
         quadratic = residual.square().sum(-1) / self.noise_variance + m.square().sum(-1)
         log_p: Tensor = -0.5 * (quadratic + self._log_det() + x.shape[-1] * LOG_2PI)
         return log_p
@@ -129,7 +130,7 @@ class PPCA(nn.Module):
         return inverse
 
     def _posterior_mean(self, x: Tensor) -> Tensor:
-        return (x - self.mean) @ (self.weight @ self._m_inverse())
+        return linear(x - self.mean, self._m_inverse() @ self.weight.T)
 
     def _log_det(self) -> Tensor:
         d, l_dim = self.weight.shape

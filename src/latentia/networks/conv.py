@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from latentia.networks.linear import Linear
 from latentia.networks.mlp import activation as make_activation
 
 
@@ -55,7 +56,7 @@ class ConvEncoder(nn.Module):
             layers += [nn.Conv2d(previous, count, 3, stride=2, padding=1), make_activation(activation)]
             previous = count
         self.convolutions = nn.Sequential(*layers)
-        self.head = nn.Linear(previous * height * width, out_features)
+        self.head = Linear(previous * height * width, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., H, W[, C]) to (..., out_features)."""
@@ -99,7 +100,7 @@ class ConvDecoder(nn.Module):
         self.sizes = _sizes(event_shape, len(channels))[::-1]
         widths = [*channels[::-1], outputs_per_element * _channels(event_shape)]
         self.start_shape = (widths[0], *self.sizes[0])
-        self.head = nn.Linear(in_features, math.prod(self.start_shape))
+        self.head = Linear(in_features, math.prod(self.start_shape))
         self.activation = make_activation(activation)
         self.convolutions = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(widths)

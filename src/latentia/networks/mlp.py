@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from latentia.errors import ConfigError
+from latentia.networks.linear import Linear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -61,11 +62,11 @@ class MLP(nn.Module):
         for i, (a, b) in enumerate(itertools.pairwise(widths)):
             if i > 0:
                 layers.append(_activation(activation))
-            layers.append(nn.Linear(a, b))
+            layers.append(Linear(a, b))
         self.layers = nn.Sequential(*layers)
         if initialisation == "xavier":
             for layer in layers:
-                if isinstance(layer, nn.Linear):
+                if isinstance(layer, Linear):
                     nn.init.xavier_uniform_(layer.weight)
                     nn.init.zeros_(layer.bias)
 

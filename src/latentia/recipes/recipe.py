@@ -20,9 +20,9 @@ __all__ = ["Outcome", "Recipe", "append_result", "run"]
 
 HEADING = """# Results
 
-Each row was written by `latentia reproduce NAME`, failures included. Values are −log p(x) in nats a row of the test split,
-means over seeds; ± is the standard error over the test rows of a single seed, or over seeds where there are several. Cost
-is that of all training steps of one seed, 6 × parameters × rows × epochs: it does not depend on the machine.
+Each row was written by `latentia reproduce NAME`, failures included. Values are −log p(x) in nats a row of the test
+split, means over seeds; ± is the standard error over the test rows of a single seed, or over seeds where there are
+several. Cost is that of all training steps of one seed, 6 × parameters × rows × epochs, whatever the machine.
 
 | recipe | value | expected | reached | seeds | rows, K | cost | version |
 | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -87,7 +87,7 @@ class Outcome:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the value lies within the tolerance, or below it; None where nothing is expected."""
+        """Whether the value lies within the tolerance, or below; None where nothing is expected."""
         if self.recipe.expected is None or self.recipe.tolerance is None:
             return None
         return self.value <= self.recipe.expected + self.recipe.tolerance
@@ -99,8 +99,8 @@ class Outcome:
         reached = {None: "–", True: "yes", False: "no"}[self.reached]
         return (
             f"| {recipe.name} | {self.value:.2f} ± {self.standard_error:.2f} | {expected} | {reached} | "
-            f"{', '.join(map(str, self.seeds))} | {first.n:,}, {first.num_samples or 'exact'} | {self.operations:.1e} | "
-            f"{__version__} |"
+            f"{", ".join(map(str, self.seeds))} | {first.n:,}, {first.num_samples or "exact"} | {self.operations:.1e} "
+            f"| {__version__} |"
         )
 
 
