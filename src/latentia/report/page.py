@@ -58,7 +58,7 @@ def section(title: str, lead: str, *content: str) -> str:
 
 
 def figures(across: str, *content: str) -> str:
-    """Set figures beside each other, `"two"` or `"three"` across where there is room."""
+    """Set figures beside each other, `"two"`, `"three"` or `"many"` across where there is room."""
     body = "\n".join(part for part in content if part)
     return f'<div class="figures {across}">\n{body}\n</div>' if body else ""
 
@@ -68,7 +68,7 @@ def figure(ax: Axes, name: str, title: str, caption: str | None = None) -> str:
     if caption is None:
         return f"<figure>{to_svg(ax, name=name, label=title)}</figure>"
     drawing = to_svg(ax, name=name, label=f"{title}. {caption}")
-    text = f"<b>{escape(title)}.</b> {escape(caption, LONG)}"
+    text = f"<b>{escape(title)}.</b> {escape(caption, LONG)}" if caption else f"<b>{escape(title)}</b>"
     return f"<figure>{drawing}\n<figcaption>{text}</figcaption></figure>"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,14 @@ from latentia.report.plots.curves import row_scores, term_names
 from latentia.report.plots.images import pick_scored
 from latentia.report.plots.rows import shown_features
 from latentia.report.selection import choose_rows, say_rows
-from latentia.report.tables import numbers_table, paired_sentence
+from latentia.report.tables import NumbersTable, numbers_table, paired_sentence
 from latentia.report.text import clean, counted
 
 if TYPE_CHECKING:
     from latentia.data import Split
     from latentia.evaluation import Evaluation
 
-__all__ = ["Subject", "latent", "learning", "makes", "numbers", "scores"]
+__all__ = ["Subject", "latent", "learning", "makes", "numbers", "read_numbers", "scores"]
 
 NUM_SAMPLES = 64
 NUM_PAIRS = 24
@@ -97,9 +98,9 @@ class Subject:
         rows = choose_rows(len(self.x), wanted, self.seed)
         return rows, say_rows(rows, len(self.x), self.split_name, self.seed)
 
-    def affordable(self, wanted: int) -> int:
-        """Return how many pictures fit a sheet: fewer where they are large."""
-        fitting = PIXEL_BUDGET // int(np.prod(self.fitted.event_shape_))
+    def affordable(self, wanted: int, share: int = 1) -> int:
+        """Return how many pictures fit a sheet, or one of `share` sheets: fewer where they are large."""
+        fitting = PIXEL_BUDGET // share // int(np.prod(self.fitted.event_shape_))
         return max(4, min(wanted, fitting // 4 * 4))
 
 
@@ -107,6 +108,13 @@ def numbers(subject: Subject) -> str:
     """Return the table, and what its words mean."""
     evaluations = [subject.own, *subject.others]
     table = numbers_table(evaluations)
+    against = [paired_sentence(subject.own, other) for other in subject.others]
+    lead = " ".join(sentence for sentence in against if sentence)
+    return page.section("Numbers", lead, page.numbers(table, own=0), read_numbers(table, evaluations))
+
+
+def read_numbers(table: NumbersTable, evaluations: Sequence[Evaluation]) -> str:
+    """Return what the words of a table of numbers mean."""
     meaning = {"log p(x)": "in nats: higher is better, and ± is one standard error over the rows."}
     if any("bound" in item.kind for item in evaluations):
         meaning["A lower bound"] = "can only be too low: the model's log p(x) is at least that."
@@ -116,9 +124,7 @@ def numbers(subject: Subject) -> str:
         meaning["Bits/dim"] = "is −log₂ p(x) over the number of values in a row: lower is better."
     if "active units" in table.header:
         meaning["A unit is active"] = "when its posterior mean varies over the rows: Var(E[z | x]) > 0.01."
-    against = [paired_sentence(subject.own, other) for other in subject.others]
-    lead = " ".join(sentence for sentence in against if sentence)
-    return page.section("Numbers", lead, page.numbers(table, own=0), page.reading(meaning))
+    return page.reading(meaning)
 
 
 def makes(subject: Subject) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from latentia.errors import ConfigError
@@ -24,7 +24,7 @@ class NumbersTable(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def numbers_table(evaluations: Iterable[Evaluation]) -> NumbersTable:
+def numbers_table(evaluations: Iterable[Evaluation], names: Sequence[str] | None = None) -> NumbersTable:
     """Put evaluations side by side, one row each, in the order given.
 
     Values that carry a standard error are written `value ± error`, to the digits the error allows. A column that
@@ -34,6 +34,8 @@ def numbers_table(evaluations: Iterable[Evaluation]) -> NumbersTable:
     ----------
     evaluations
         What `evaluate` returned, at least one. All on the same rows, or the comparison is between data sets.
+    names
+        What to call them; the evaluations' own names when not given.
 
     Returns
     -------
@@ -43,13 +45,16 @@ def numbers_table(evaluations: Iterable[Evaluation]) -> NumbersTable:
     Raises
     ------
     ConfigError
-        When there is nothing to show.
+        When there is nothing to show, or not one name for each.
     """
     items = list(evaluations)
+    called = [item.name for item in items] if names is None else list(names)
+    if len(called) != len(items):
+        raise ConfigError(f"a table of {len(items)} evaluations needs as many names: got {len(called)}")
     if not items:
         raise ConfigError("a table of numbers needs at least one evaluation: got none")
     columns: list[tuple[str, list[str]]] = [
-        ("model", [clean(item.name) for item in items]),
+        ("model", [clean(name, 60) for name in called]),
         ("log p(x), nats", [joined(item.log_prob, item.standard_error) for item in items]),
         ("bits/dim", [plain_number(item.bits_per_dim, 3) for item in items]),
         ("ELBO, nats", [joined(item.elbo, item.elbo_standard_error) for item in items]),

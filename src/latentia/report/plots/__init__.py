@@ -6,7 +6,7 @@ shared, no window opens, and a figure is gone when its last user is. matplotlib 
 
 from __future__ import annotations
 
-from latentia.report.plots.curves import learning_curves, score_distribution
+from latentia.report.plots.curves import learning_curves, log_probs, score_distribution
 from latentia.report.plots.images import manifold, reconstructions, samples, scored_items
 from latentia.report.plots.latent import kl_per_dimension, latent_scatter
 from latentia.report.plots.rows import marginals
@@ -15,6 +15,7 @@ __all__ = [
     "kl_per_dimension",
     "latent_scatter",
     "learning_curves",
+    "log_probs",
     "manifold",
     "marginals",
     "reconstructions",

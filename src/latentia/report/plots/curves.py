@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from latentia.evaluation import Evaluation
 
-__all__ = ["learning_curves", "score_distribution", "term_names"]
+__all__ = ["learning_curves", "log_probs", "score_distribution", "term_names"]
 
 TITLES = {
     "elbo": "ELBO",
@@ -165,7 +165,7 @@ def score_distribution(
     """
     x = require_rows(fitted, x, "score_distribution")
     values = row_scores(fitted, x, evaluation)
-    ax = new_axes(460, 300, ax)
+    ax = new_axes(440, 290, ax)
     finite = values[np.isfinite(values)]
     dress(ax, x="log p(x), nats", y="rows")
     if not len(finite):
@@ -181,6 +181,49 @@ def score_distribution(
         label.replace("-", "−"), (mean, 1.0), xycoords=("data", "axes fraction"), xytext=(-6 if left else 6, -2),
         textcoords="offset points", ha="right" if left else "left", va="top", color=LIGHT["best"], fontsize=TEXT_SIZE,
     )  # fmt: skip
+    return ax
+
+
+def log_probs(evaluations: Sequence[Evaluation], ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
+    """Draw the mean log p(x) of several models with two standard errors to either side, the best on top.
+
+    A lower bound points to the right, where the true value may lie.
+
+    Parameters
+    ----------
+    evaluations
+        What `evaluate` returned, on the same rows.
+    ax
+        Where to draw; a new figure when not given.
+    names
+        What to call them; the evaluations' own names when not given.
+
+    Returns
+    -------
+    Axes
+    """
+    called = [clean(name, 40) for name in (names or [item.name for item in evaluations])]
+    order = sorted(range(len(evaluations)), key=lambda index: evaluations[index].log_prob)
+    ax = dress(
+        new_axes(560, 70 + 30 * len(order), ax), x="log p(x), nats; ± two standard errors", frame="bottom", grid="x"
+    )
+    for place, index in enumerate(order):
+        item = evaluations[index]
+        marker, size = ("o", 7.0) if item.kind == "exact" else (">", 8.0)
+        reach = 2 * item.standard_error if math.isfinite(item.standard_error) else 0.0
+        ax.errorbar(
+            item.log_prob,
+            place,
+            xerr=reach,
+            fmt=marker,
+            markersize=size,
+            color=LIGHT["model"],
+            linewidth=1.8,
+            capsize=0,
+        )
+    ax.set_yticks(range(len(order)), [called[index] for index in order], parse_math=False)
+    ax.tick_params(axis="y", length=0, labelsize=TEXT_SIZE, labelcolor=LIGHT["ink"])
+    ax.set_ylim(-0.6, len(order) - 0.4)
     return ax
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["manifold", "pick_scored", "reconstructions", "samples", "scored_items"]
 
-FIGURE_WIDTH = 460.0  # points
+FIGURE_WIDTH = 440.0  # points
 SHEET_PIXELS = 560  # data pixels along one side of the manifold
 
 
@@ -99,7 +99,7 @@ def reconstructions(
     columns = min(columns, len(x))
     originals = as_pictures(x, shared_limits(fitted.support_, x, again))
     pairs = interleave(originals, as_pictures(again, shared_limits(drawn_support(fitted), x, again)), columns)
-    ax, laid = show(sheet(pairs, columns, row_gaps=(0.04, 0.24)), ax)
+    ax, laid = show(sheet(pairs, columns, row_gaps=(0.04, 0.24)), ax, across=min(FIGURE_WIDTH, 85.0 * columns))
     label_rows(ax, laid, ["data", "model"] * (len(laid.tops) // 2))
     return ax
 

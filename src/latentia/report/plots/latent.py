@@ -55,7 +55,7 @@ def latent_scatter(fitted: Fitted, x: NDArray[Any], y: NDArray[Any] | None = Non
         raise DataError(f"latent_scatter needs one class per row: got {labels.shape} for {len(x)} rows")
     means = np.asarray(encoder.transform(as_fitted(fitted, x)), dtype=np.float64).reshape(len(x), -1)
     points, names = map_of_means(means, labels)
-    ax = new_axes(460, 460, ax)
+    ax = new_axes(440, 440, ax)
     dress(ax, x=names[0], y=names[1], frame="left bottom")
     classes = [] if labels is None else [int(label) for label in np.unique(labels) if label >= 0]
     coloured = labels is not None and 1 < len(classes) <= MOST_CLASSES
@@ -101,9 +101,7 @@ def map_of_means(means: Floats, labels: NDArray[Any] | None = None) -> tuple[Flo
     total = float((scale**2).sum())
     if total > 0:
         share[: min(2, len(scale))] = (scale**2 / total)[:2]
-    first, second = (
-        f"principal axis {axis + 1} of the means, {100 * share[axis]:.0f} % of their variance" for axis in range(2)
-    )
+    first, second = (f"principal axis {axis + 1}, {100 * share[axis]:.0f} % of the variance" for axis in range(2))
     return points, (first, second)
 
 
@@ -216,7 +214,7 @@ def kl_per_dimension(
     values = np.asarray(evaluation.kl_per_dimension, dtype=np.float64)
     alive = active_dimensions(values, evaluation, means)
     order = np.argsort(-values, kind="stable")
-    ax = new_axes(460, 300, ax)
+    ax = new_axes(440, 290, ax)
     dress(ax, x="latent dimension, sorted", y="KL, nats", grid="y")
     bars = ax.bar(range(len(values)), values[order], width=0.78, color=LIGHT["model"], linewidth=0)
     for bar, dimension in zip(bars, order, strict=True):
