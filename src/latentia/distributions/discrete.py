@@ -41,7 +41,10 @@ class Bernoulli(FactorisedDistribution):
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return log p of every element, shape (*S, *B, *E), in nats."""
-        logits, value = torch.broadcast_tensors(self.logits, value.to(self.logits.dtype))
+        value = value.to(self.logits.dtype)
+        if not (torch.is_grad_enabled() and self.logits.requires_grad):  # the same in fewer passes over memory
+            return (value * self.logits).sub_(F.softplus(self.logits))
+        logits, value = torch.broadcast_tensors(self.logits, value)
         return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")
 
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:

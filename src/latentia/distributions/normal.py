@@ -148,7 +148,7 @@ class FullNormal(MultivariateNormal):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(value), shape (*S, *B), in nats."""
-        log_p: Tensor = super().log_prob(value)
+        log_p: Tensor = MultivariateNormal.log_prob(self, value)
         return log_p
 
     def rsample_from(self, noise: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ from latentia.objectives import LatentVariableModel
 
 Array = npt.NDArray[np.float64]
 
-# Samples of one row that are decoded in one call: large enough for full matrix products, small enough for the
-# outputs to stay in the cache.
+# Samples of one row that are decoded in one call: large enough for full matrix products, small enough for the outputs
+# to stay in the cache and for the allocator not to hand their memory back after each call.
 SAMPLES_PER_CALL = 500
 
 
@@ -136,29 +136,27 @@ def estimate_log_prob(
     if num_samples < 1:
         msg = f"the number of importance samples must be at least 1, got {num_samples}"
         raise ConfigError(msg)
-    log_probs, reconstructions, kls, sizes, means = [], [], [], [], []
-    prior = model.prior()
-    for i in range(len(rows)):
-        x = rows[i : i + 1]
-        q = model.encoder(x)
-        z = q.rsample_from(noise(i).unsqueeze(1).to(q.mean))  # (K, 1, Z)
-        log_ratio = prior.log_prob(z) - q.log_prob(z)
-        weights, total = LogMeanExp(), 0.0
-        for start in range(0, num_samples, samples_per_call):
-            stop = start + samples_per_call
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
-                log_p: Tensor = model.decoder(z[start:stop]).log_prob(x)
-            weights.add(log_p.double() + log_ratio[start:stop].double())
-            total += float(log_p.double().sum())
-        kl = kl_per_dimension(q, prior)[0] if isinstance(q, DiagonalNormal) else kl_divergence(q, prior)
-        log_probs.append(weights.value)
-        sizes.append(weights.effective_sample_size)
-        reconstructions.append(total / num_samples)
-        kls.append(kl.double().cpu().numpy())
-        means.append(q.mean[0].double().cpu().numpy())
-        if progress is not None:
-            progress(i + 1)
-    return RowEstimates(np.array(log_probs), np.array(reconstructions), np.array(kls), np.array(sizes), np.array(means))
+    columns: list[tuple[float, float, Array, float, Array]] = []
+    prior, device = model.prior(), rows.device.type
+    # One autocast around all rows keeps the weights' casts; what is not the decoder's runs outside of it.
+    with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+        for i in range(len(rows)):
+            x, weights, total = rows[i : i + 1], LogMeanExp(), 0.0
+            with torch.autocast(device, enabled=False):
+                q = model.encoder(x)
+                z = q.rsample_from(noise(i).unsqueeze(1).to(q.mean))  # (K, 1, Z)
+                log_ratio = (prior.log_prob(z) - q.log_prob(z)).double()
+                kl = kl_per_dimension(q, prior)[0] if isinstance(q, DiagonalNormal) else kl_divergence(q, prior)
+            for start in range(0, num_samples, samples_per_call):
+                stop = start + samples_per_call
+                log_p = model.decoder(z[start:stop]).log_prob(x).double()
+                weights.add(log_p + log_ratio[start:stop])
+                total += float(log_p.sum())
+            numbers = weights.value, total / num_samples, kl.double().cpu().numpy()
+            columns.append((*numbers, weights.effective_sample_size, q.mean[0].double().cpu().numpy()))
+            if progress is not None:
+                progress(i + 1)
+    return RowEstimates(*(np.array(column) for column in zip(*columns, strict=True)))
 
 
 def standard_error(values: Array) -> float:
