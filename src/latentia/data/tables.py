@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentia.errors import DataError
-from latentia.storage import default_cap, read_inflated, show
+from latentia.storage import default_cap, read_inflated, refuse_pickle, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,7 @@ def read_table(path: Path, label: str | None, drop: Sequence[str]) -> tuple[pd.D
         raise DataError(
             f'reading {show(path.name)} needs pandas: pip install "latentia[tables]", or convert the file to .npy'
         ) from None
+    refuse_pickle(path)
     frame = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
     frame.columns = pd.Index([show(name) for name in frame.columns])
     for name in (*drop, *([] if label is None else [label])):
@@ -75,9 +76,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
             _check_header([str(name) for name in head.iloc[0]], path)
             content.seek(0)
             # index_col=False: otherwise a row with one value too many silently shifts all columns.
-            return pd.read_csv(
-                content, index_col=False, low_memory=False, encoding="utf-8-sig", float_precision="round_trip"
-            )
+            options: dict[str, Any] = {"index_col": False, "low_memory": False, "encoding": "utf-8-sig"}
+            if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # from then on numbers are read exactly anyway
+                options["float_precision"] = "round_trip"
+            frame: pd.DataFrame = pd.read_csv(content, **options)
+            return frame
     except UnicodeDecodeError:
         raise DataError(f"{show(path.name)} is not UTF-8 text: save it as UTF-8") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
@@ -128,7 +131,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
                 raise DataError(f"{show(path.name)} unpacks to about {needed:,} bytes, but at most {cap:,} are allowed")
             frame: pd.DataFrame = file.read().to_pandas()
             return frame
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{show(path.name)} is no .parquet file or is damaged: {show(error)}") from None
 
 

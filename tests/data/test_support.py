@@ -1,0 +1,159 @@
+"""The support of data: what it says, what it infers, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latentia.data import Support
+from latentia.errors import DataError
+
+ALL = ["binary", "levels:2", "levels:17", "levels:256", "levels:65536", "categories:5", "unit", "positive", "real"]
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_text_and_json_name_the_same_support(text: str) -> None:
+    support = Support.parse(text)
+    assert str(support) == text
+    assert Support.from_json(json.loads(json.dumps(support.to_json()))) == support
+    assert Support.parse(support) is support
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "grey", "levels", "levels:", "levels:1", "levels:65537", "levels:-3", "levels:2.5", "binary:2", "Levels:4",
+     "levels:4 ", "categories", "real:1", "\x1b[2J", None, 3],
+)  # fmt: skip
+def test_texts_that_name_none(text: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        Support.parse(text)
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, [], {}, {"kind": 3}, {"kind": "levels"}, {"kind": "levels", "levels": True},
+                                     {"kind": "levels", "levels": 4.0}, {"kind": "real", "more": 1}])  # fmt: skip
+def test_json_that_is_none(content: Any) -> None:
+    with pytest.raises(DataError):
+        Support.from_json(content)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([[True, False]]), "binary"),
+        (np.array([[0, 1]], np.uint8), "binary"),
+        (np.array([[0, 1]], np.int64), "binary"),
+        (np.array([[0.0, 1.0]]), "binary"),
+        (np.zeros((2, 2)), "binary"),
+        (np.array([[0, 2]], np.uint8), "levels:256"),
+        (np.array([[0, 255]], np.uint8), "levels:256"),
+        (np.array([[0, 2]], np.int64), "real"),
+        (np.array([[-1, 1]], np.int8), "real"),
+        (np.array([[0, 1, 0.5]]), "real"),
+        (np.array([[0, 1, np.nan]]), "real"),
+        (np.array([[0, 300]], np.uint16), "real"),
+        (np.zeros((0, 3)), "real"),
+        (np.zeros((0, 3), np.uint8), "levels:256"),
+    ],
+)
+def test_rule_for_bare_arrays(array: np.ndarray[Any, Any], expected: str) -> None:
+    assert str(Support.infer(array)) == expected
+
+
+def test_one_odd_value_at_the_end_of_many_is_seen() -> None:
+    array = np.zeros((3_000_000, 1), np.float32)
+    assert str(Support.infer(array)) == "binary"
+    array[-1] = 0.5
+    assert str(Support.infer(array)) == "real"
+    with pytest.raises(DataError, match=r"values from 0 to 0\.5 \(for example 0\.5\)"):
+        Support("binary").check(array)
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([1j]), np.array([{}]), np.array(["2026"], "M8[Y]")])
+def test_no_numbers(array: np.ndarray[Any, Any]) -> None:
+    with pytest.raises(DataError, match="but numbers or truth values are needed"):
+        Support.infer(array)
+    with pytest.raises(DataError, match=r"photo has type .*but numbers or truth values are needed"):
+        Support("real").check(array, "photo")
+
+
+GOOD: dict[str, list[float]] = {
+    "binary": [0, 1],
+    "levels:17": [0, 16, 3],
+    "categories:5": [0, 4],
+    "unit": [0, 1, 0.25],
+    "positive": [1e-300, 7, 1e300],
+    "real": [-1e300, 0, 3.5],
+}
+BAD: dict[str, list[float]] = {
+    "binary": [2, -1, 0.5, np.inf],
+    "levels:17": [17, -1, 3.5, np.inf],
+    "categories:5": [5, -1, 0.5],
+    "unit": [1.0001, -0.0001, np.inf, -np.inf],
+    "positive": [0, -1, np.inf],
+    "real": [np.inf, -np.inf],
+}
+
+
+@pytest.mark.parametrize(("text", "values"), GOOD.items())
+def test_values_inside_pass(text: str, values: list[float]) -> None:
+    Support.parse(text).check(np.array(values))
+    Support.parse(text).check(np.array([*values, np.nan]))  # missing values are the caller's business
+
+
+@pytest.mark.parametrize(("text", "value"), [(text, value) for text, values in BAD.items() for value in values])
+def test_values_outside_are_refused(text: str, value: float) -> None:
+    array = np.array([*GOOD[text], value])
+    with pytest.raises(DataError, match=rf"^x has values from .* \(for example {value:g}\), but the support '{text}'"):
+        Support.parse(text).check(array)
+
+
+def test_refusal_teaches() -> None:
+    with pytest.raises(DataError) as caught:
+        Support("binary").check(np.array([[0, 130], [255, 1]], np.uint8), "the training rows")
+    assert str(caught.value) == (
+        "the training rows has values from 0 to 255 (for example 130), but the support 'binary' allows only 0 and 1: "
+        "change the values or pass the support that fits, 'binary', 'levels:K', 'unit', 'real', 'positive' or "
+        "'categories:K'"
+    )
+
+
+def test_strided_and_mapped_arrays_are_checked(tmp_path: Path) -> None:
+    array = np.zeros((50, 60), np.int32)
+    array[31, 59] = 4
+    np.save(tmp_path / "x.npy", array)
+    for view in (array.T, array[:, ::-1], np.load(tmp_path / "x.npy", mmap_mode="r"), array[::1, 59:]):
+        with pytest.raises(DataError, match="for example 4"):
+            Support("levels", 4).check(view)
+        Support("levels", 5).check(view)
+
+
+@pytest.mark.parametrize(
+    ("text", "array", "expected"),
+    [
+        ("binary", np.array([True, False]), np.uint8),
+        ("binary", np.array([0.0, 1.0]), np.uint8),
+        ("levels:256", np.array([0, 255], np.int64), np.uint8),
+        ("levels:257", np.array([0, 256], np.int64), np.uint16),
+        ("categories:3", np.array([0.0, 2.0]), np.uint8),
+        ("real", np.array([0, 255], np.uint8), np.float32),
+        ("real", np.array([1.5], np.float16), np.float32),
+        ("real", np.array([1.5], np.float32), np.float32),
+        ("real", np.array([1.5], np.float64), np.float64),
+        ("real", np.array([2**24 + 1], np.int32), np.float64),
+        ("unit", np.array([True]), np.float32),
+    ],
+)
+def test_storage_type(text: str, array: np.ndarray[Any, Any], expected: type) -> None:
+    stored = Support.parse(text).cast(array)
+    assert stored.dtype == expected
+    np.testing.assert_array_equal(stored, array)  # nothing is lost
+
+
+def test_cast_does_not_copy_what_fits() -> None:
+    array = np.zeros((3, 3), np.uint8)
+    assert Support("levels", 256).cast(array) is array
