@@ -59,7 +59,8 @@ def whereabouts(dataset: str, files: tuple[RemoteFile, ...], contents: str = "")
     """Return whether all files of a data set are here, and where they are, come from, or go."""
     if not files:
         return True, "comes with scikit-learn"
-    found = [path for file in files for folder in _folders(dataset) if (path := folder / file.name).is_file()]
+    folders = [folder for folder in (_own_folder(dataset), cache_folder() / dataset) if folder is not None]
+    found = [path for file in files for folder in folders if (path := folder / file.name).is_file()]
     if {path.name for path in found} >= {file.name for file in files}:
         return True, show(found[0].parent)
     if all(file.urls and file.checksum for file in files):
@@ -74,24 +75,22 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("latentia"))
 
 
-def _folders(dataset: str) -> list[Path]:
+def _own_folder(dataset: str) -> Path | None:
     own = os.environ.get(VARIABLE)
-    return [*([Path(own) / dataset] if own else []), cache_folder() / dataset]
+    return Path(own).expanduser() / dataset if own else None
 
 
 def _find(dataset: str, file: RemoteFile) -> Path | None:
-    for folder in _folders(dataset):
-        path = folder / file.name
-        if not path.is_file():
-            continue
-        if _matches(path, file.checksum):
-            return path
-        if folder != cache_folder() / dataset:  # a damaged file in our own cache is fetched again
+    folder = _own_folder(dataset)
+    if folder is not None and (path := folder / file.name).is_file():
+        if not _matches(path, file.checksum):
             raise DataError(
                 f"{show(path)} is not the published file (its {file.checksum.partition(':')[0]} differs): "
                 f"it is damaged or belongs to another data set; replace it or remove it from ${VARIABLE}/{dataset}/"
             )
-    return None
+        return path
+    path = cache_folder() / dataset / file.name  # a damaged file in our own cache is fetched again
+    return path if path.is_file() and _matches(path, file.checksum) else None
 
 
 def _matches(path: Path, checksum: str) -> bool:
@@ -137,6 +136,6 @@ def _missing(dataset: str, files: tuple[RemoteFile, ...], contents: str) -> str:
 
 def _advice(dataset: str, files: tuple[RemoteFile, ...], contents: str) -> str:
     what = ", ".join(file.name for file in files)
-    own = os.environ.get(VARIABLE)
-    start = "put" if own else f"set {VARIABLE} to a folder of yours and put"
-    return f"{start} {what} into {show(Path(own or '$' + VARIABLE) / dataset)}/{f' ({contents})' if contents else ''}"
+    folder = _own_folder(dataset)
+    start = "put" if folder else f"set {VARIABLE} to a folder of yours and put"
+    return f"{start} {what} into {show(folder or f'${VARIABLE}/{dataset}')}/{f' ({contents})' if contents else ''}"

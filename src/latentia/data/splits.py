@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from latentia.data.support import Support
 from latentia.errors import DataError
+from latentia.storage import show
 
 __all__ = ["Dataset", "Info", "Split", "fingerprint", "make_dataset", "split_rows"]
 
@@ -71,15 +72,37 @@ class Info:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Info:
-        """Return the info that :meth:`to_json` wrote."""
+        """Return the info that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        DataError
+            If a field is unknown, missing or of another type.
+        """
         values = dict(content)
+        values["support"] = Support.from_json(values.get("support"))
+        for name in ("event_shape", "class_names", "feature_names"):
+            values[name] = tuple(values[name]) if isinstance(values.get(name), list) else values.get(name)
         try:
-            values["support"] = Support.from_json(values["support"])
-            for name in ("event_shape", "class_names", "feature_names"):
-                values[name] = None if values.get(name) is None else tuple(values[name])
-            return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise DataError(f"this is no description of a data set: {error}") from None
+            info = cls(**values)
+        except TypeError as error:
+            raise DataError(f"this is no description of a data set: {show(error)}") from None
+        for name in (part.name for part in fields(cls)):
+            if not _is_valid(name, getattr(info, name)):
+                raise DataError(f"this is no description of a data set: its {name} is {show(repr(values.get(name)))}")
+        return info
+
+
+def _is_valid(name: str, value: object) -> bool:
+    match name:
+        case "support":
+            return True
+        case "event_shape":
+            return isinstance(value, tuple) and all(type(side) is int and side > 0 for side in value)
+        case "class_names" | "feature_names":
+            return value is None or (isinstance(value, tuple) and all(isinstance(text, str) for text in value))
+        case _:
+            return isinstance(value, str)
 
 
 @dataclass(frozen=True, eq=False)

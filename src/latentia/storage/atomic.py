@@ -60,7 +60,7 @@ def write_files(folder: str | Path, files: Mapping[str, Content], *, manifest: b
     for name in files:
         check_name(name, "write_files")
     with _translated(folder, files):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         with _exclusive(folder):
             finish_pending(folder)
             sweep(folder)
@@ -99,7 +99,7 @@ def write_folder(folder: str | Path, files: Mapping[str, Content], *, replace: b
     for name in files:
         check_name(name, "write_folder")
     with _translated(parent, files):
-        parent.mkdir(parents=True, exist_ok=True)
+        _make(parent)
         with _exclusive(parent):
             sweep(parent)
             if folder.exists() and not replace and _is_intact(folder):
@@ -132,7 +132,7 @@ def check_writable(folder: str | Path, *, needed_bytes: int = 0) -> None:
     """
     folder = Path(folder)
     with _translated(folder, {}):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         with _temporary(folder) as probe:
             _write(probe / "probe", b"latentia")
             (probe / "probe").rename(probe / "renamed")
@@ -180,6 +180,14 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, and bring their names to the disk."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        fsync_folder(path.parent)
 
 
 def _write(path: Path, content: Content) -> FileEntry:

@@ -79,6 +79,8 @@ class RunLock:
             self.path.unlink()
         os.close(self._descriptor)
         self._descriptor = None
+        if os.name != "posix":  # where an open file cannot be removed
+            self.path.unlink(missing_ok=True)
 
     def _acquire(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -135,8 +137,8 @@ def _may_be_alive(holder: dict[str, object]) -> bool:
     pid = holder.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         return False
-    if holder.get("host") != socket.gethostname():
-        return True
+    if os.name != "posix" or holder.get("host") != socket.gethostname():
+        return True  # there is no way to ask
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
