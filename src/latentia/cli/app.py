@@ -137,12 +137,15 @@ def fit(
     show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this, and the settings of NAME.")] = False,
 ) -> int:
     """Fit an estimator to data, evaluate it on the test split and write a report."""
-    from latentia.cli import fitting, helping
-
     silence(quiet)
     if show_help:
+        from latentia.cli import helping
+
         typer.echo(context.get_help())
         return helping.show_estimator(name) if name else helping.list_estimators()
+
+    from latentia.cli import fitting
+
     request = fitting.Request(
         name=name or "",
         data=data or "",
@@ -355,3 +358,28 @@ def data_info(
     from latentia.cli import datasets
 
     return datasets.show(name, label, tuple(drop), json=json)
+
+
+@app.command(epilog="latentia reproduce static-mnist-vae --out runs/static-mnist-vae")
+def reproduce(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The recipe; none lists them.", show_default=False)
+    ] = None,
+    seeds: Annotated[list[int], typer.Option("--seed", min=0, max=2**32 - 1, help="Of one fit; repeatable.")] = [0],  # noqa: B006 - typer copies it
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep one run folder a seed here.", show_default="none kept")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs in --out.")] = False,
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add a row to this table of results.", show_default="none")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Run a published result: fit, evaluate on the test split, compare with the expected number."""
+    from latentia.cli import reproducing
+
+    silence(quiet)
+    if name is None:
+        return reproducing.list_recipes(json=json)
+    return reproducing.reproduce(name, tuple(seeds), out, results, resume=resume, json=json)

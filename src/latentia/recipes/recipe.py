@@ -97,10 +97,10 @@ class Outcome:
         recipe, first = self.recipe, self.evaluations[0]
         expected = "–" if recipe.expected is None else f"{recipe.expected:.2f} ± {recipe.tolerance:.2f}"
         reached = {None: "–", True: "yes", False: "no"}[self.reached]
+        seeds, samples = ", ".join(map(str, self.seeds)), first.num_samples or "exact"
         return (
-            f"| {recipe.name} | {self.value:.2f} ± {self.standard_error:.2f} | {expected} | {reached} | "
-            f"{", ".join(map(str, self.seeds))} | {first.n:,}, {first.num_samples or "exact"} | {self.operations:.1e} "
-            f"| {__version__} |"
+            f"| {recipe.name} | {self.value:.2f} ± {self.standard_error:.2f} | {expected} | {reached} | {seeds} | "
+            f"{first.n:,}, {samples} | {self.operations:.1e} | {__version__} |"
         )
 
 
