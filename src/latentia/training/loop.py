@@ -111,7 +111,9 @@ class Trainer:
         self.rows = rows
         self.module = module
         self.settings = settings
-        self.steppers = [Stepper(player, settings, rows.device) for player in players]
+        owned = sum(value.requires_grad for value in players[0].module.parameters())
+        alone = len(players) == 1 and owned == sum(value.requires_grad for value in module.parameters())
+        self.steppers = [Stepper(player, settings, rows.device, alone) for player in players]
         self.batches = -(-len(rows) // settings.batch_size)
         self.average = None if settings.ema_decay is None else MovingAverage(module, settings.ema_decay)
         self.validation = None

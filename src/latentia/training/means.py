@@ -15,11 +15,11 @@ WINDOW = 32
 
 
 class TermMeans:
-    """Sums in float64 of the terms of one player, step by step.
+    """Sums in float64 of the terms of one player, over the rows of an epoch.
 
-    The steps of a window are kept apart until `flush`, so that the terms of skipped steps can be left out without
-    asking the device in each step. Windows end at fixed steps of the epoch, so the sums have one order whatever
-    happens in between.
+    The terms of a window of steps are kept as they come and summed in `flush`, so that a step costs next to nothing and
+    the terms of skipped steps can be left out without asking the device in each step. Windows end at fixed steps of the
+    epoch, so the sums have one order whatever happens in between.
 
     Parameters
     ----------
@@ -31,50 +31,44 @@ class TermMeans:
         self.device = device
         self.bad = torch.zeros(WINDOW, dtype=torch.float32, device=device)  # the dtype that fused optimisers read
         self._flags = self.bad.unbind(0)
-        self._window: dict[str, Tensor] = {}
-        self._slots: dict[str, tuple[Tensor, ...]] = {}
+        self._kept: dict[str, list[Tensor]] = {}  # per term, one tensor per slice of a batch
+        self._slices: list[tuple[int, int]] = []  # of each slice: its step in the window, its rows
+        self._steps = 0
         self._sums: dict[str, Tensor] = {}
-        self._rows: list[int] = []
         self.count = 0
 
     def flag(self) -> Tensor:
-        """Return where the coming step writes 1 if it was skipped, else 0 (float32, 0-dimensional)."""
-        return self._flags[len(self._rows)]
+        """Return where the coming step writes 1 if it is skipped (float32, 0-dimensional); it holds 0."""
+        return self._flags[self._steps]
 
-    def add(self, terms: Terms, rows: int, first: bool = True) -> None:
-        """Add the terms of a slice of the coming step's batch; `first` for the first slice."""
-        slot = len(self._rows)
-        if terms.keys() != self._slots.keys():
+    def add(self, terms: Terms, rows: int) -> None:
+        """Add the terms of a slice of the coming step's batch."""
+        if terms.keys() != self._sums.keys():
             self._open(terms)
-        with torch.no_grad():
-            for name, term in terms.items():
-                if term.dim() == 0 or term.shape[0] != rows:
-                    raise ConfigError(
-                        f"Term {name!r} has shape {tuple(term.shape)}; a term has one value (or one vector) per row, "
-                        f"so its first axis must be {rows}."
-                    )
-                place = self._slots[name][slot]
-                if first:
-                    torch.sum(term, 0, dtype=torch.float64, out=place)
-                else:
-                    place.add_(term.sum(0, dtype=torch.float64))
+        for name, term in terms.items():
+            if term.dim() == 0 or term.shape[0] != rows:
+                raise ConfigError(
+                    f"Term {name!r} has shape {tuple(term.shape)}; a term has one value (or one vector) per row, "
+                    f"so its first axis must be {rows}."
+                )
+            self._kept[name].append(term.detach())
+        self._slices.append((self._steps, rows))
 
-    def close(self, rows: int) -> None:
-        """End the step: `rows` rows were in its batch."""
-        self._rows.append(rows)
+    def close(self) -> None:
+        """End the step."""
+        self._steps += 1
 
     def flush(self) -> list[bool]:
         """Add the window to the sums and return, for each of its steps, whether it was skipped."""
-        steps = len(self._rows)
-        if steps == 0:
+        if self._steps == 0:
             return []
-        good = self.bad[:steps] == 0
-        for name, window in self._window.items():
-            kept = torch.where(good.view(-1, *[1] * (window.dim() - 1)), window[:steps], 0.0)
-            self._sums[name] += kept.sum(0)
-        skipped = [not value for value in good.tolist()]
-        self.count += sum(rows for rows, bad in zip(self._rows, skipped, strict=True) if not bad)
-        self._rows.clear()
+        skipped = [flag != 0 for flag in self.bad[: self._steps].tolist()]
+        for name, kept in self._kept.items():
+            used = [part for part, (step, _) in zip(kept, self._slices, strict=True) if not skipped[step]]
+            if used:
+                self._sums[name] += torch.cat(used).sum(0, dtype=torch.float64)
+        self.count += sum(rows for step, rows in self._slices if not skipped[step])
+        self._clear()
         return skipped
 
     def means(self) -> dict[str, float | list[float]]:
@@ -86,42 +80,44 @@ class TermMeans:
         """Start an epoch."""
         for total in self._sums.values():
             total.zero_()
-        self._rows.clear()
+        self._clear()
         self.count = 0
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the state in the middle of an epoch; the rows of the window's steps are part of it."""
-        steps = len(self._rows)
+        """Return the state in the middle of an epoch, the terms of the window's steps included."""
         state = {f"sum/{name}": total for name, total in self._sums.items()}
-        state |= {f"window/{name}": window[:steps] for name, window in self._window.items()}
-        state["bad"] = self.bad[:steps]
-        state["rows"] = torch.tensor(self._rows, dtype=torch.int64)
+        state |= {f"window/{name}": torch.cat(kept) for name, kept in self._kept.items() if kept}
+        state["bad"] = self.bad[: self._steps]
+        state["slices"] = torch.tensor(self._slices, dtype=torch.int64).reshape(-1, 2)
         state["count"] = torch.tensor(self.count, dtype=torch.int64)
         return state
 
     def load_tensors(self, state: dict[str, Tensor]) -> None:
         """Take over what `tensors` returned."""
-        self.reset()
-        self._rows = [int(rows) for rows in state["rows"].tolist()]
-        steps = len(self._rows)
+        self._sums = {
+            name.removeprefix("sum/"): total.to(self.device) for name, total in state.items() if name.startswith("sum/")
+        }
+        self._clear()
+        self._slices = [(step, rows) for step, rows in state["slices"].tolist()]
+        self._steps = len(state["bad"])
+        self.bad[: self._steps] = state["bad"].to(self.device)
         self.count = int(state["count"])
-        self.bad[:steps] = state["bad"].to(self.device)
-        for name in [key.removeprefix("sum/") for key in state if key.startswith("sum/")]:
-            total = state[f"sum/{name}"].to(self.device)
-            self._allocate(name, tuple(total.shape))
-            self._sums[name].copy_(total)
-            self._window[name][:steps] = state[f"window/{name}"].to(self.device)
+        sizes = [rows for _, rows in self._slices]
+        for name in self._sums if self._slices else []:
+            self._kept[name] = list(state[f"window/{name}"].to(self.device).split(sizes))
 
     def _open(self, terms: Terms) -> None:
-        if self._slots:
+        if self._sums:
             raise ConfigError(
-                f"The loss returned the terms {sorted(terms)} after {sorted(self._slots)} in earlier steps; "
+                f"The loss returned the terms {sorted(terms)} after {sorted(self._sums)} in earlier steps; "
                 "return the same terms in every step."
             )
         for name, term in terms.items():
-            self._allocate(name, tuple(term.shape[1:]))
+            self._sums[name] = torch.zeros(term.shape[1:], dtype=torch.float64, device=self.device)
+            self._kept[name] = []
 
-    def _allocate(self, name: str, shape: tuple[int, ...]) -> None:
-        self._sums[name] = torch.zeros(shape, dtype=torch.float64, device=self.device)
-        self._window[name] = torch.zeros((WINDOW, *shape), dtype=torch.float64, device=self.device)
-        self._slots[name] = self._window[name].unbind(0)
+    def _clear(self) -> None:
+        self._kept = {name: [] for name in self._sums}
+        self._slices = []
+        self._steps = 0
+        self.bad.zero_()

@@ -26,12 +26,15 @@ class Stepper:
         Of the run.
     device
         Where rows and parameters are.
+    alone
+        Whether the loss depends on no parameters but the player's, which spares the search for its own.
     """
 
-    def __init__(self, player: Player, settings: Settings, device: torch.device) -> None:
+    def __init__(self, player: Player, settings: Settings, device: torch.device, alone: bool) -> None:
         self.player = player
         self.settings = settings
         self.device = device
+        self.alone = alone
         self.parameters = [value for value in player.module.parameters() if value.requires_grad]
         if not self.parameters:
             raise ConfigError(f"Player {player.name!r} has nothing to train: no parameter requires a gradient.")
@@ -45,8 +48,12 @@ class Stepper:
         self.learning_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         # A fused optimiser skips the update on the device when told that a value is not finite; others are not called.
         # (Fused SGD skips too, but if its very first step is skipped its momentum is memory that was never written.)
+        # On the CPU the flag is at hand, and asking it is cheaper.
         groups = self.optimizer.param_groups
-        self.skips_on_device = all(bool(group.get("fused")) and not group.get("momentum") for group in groups)
+        self.skips_on_device = device.type != "cpu" and all(
+            bool(group.get("fused")) and not group.get("momentum") for group in groups
+        )
+        self._one = torch.ones((), dtype=torch.float32, device=device)
         self.means = TermMeans(device)
         self.consecutive = 0
         self.skipped = 0
@@ -115,10 +122,10 @@ class Stepper:
                 raise ConfigError(f"The loss of player {self.player.name!r} does not depend on its parameters.")
             if part is not batch:
                 loss = loss * (part.shape[0] / rows)
-            loss.backward(inputs=self.parameters)
+            loss.backward(inputs=None if self.alone else self.parameters)
             total = loss.detach() if start == 0 else total + loss.detach()
             if keep_terms:
-                self.means.add(terms, part.shape[0], first=start == 0)
+                self.means.add(terms, part.shape[0])
         return total, self._found_gradients()
 
     def _found_gradients(self) -> list[Tensor]:
@@ -130,10 +137,13 @@ class Stepper:
     def step(self, batch: Tensor, step: int, epoch: float) -> None:
         """Take step number `step` on a batch; a loss or gradient that is not finite leaves everything as it was."""
         loss, gradients = self.gradients(batch, self.inputs(batch.shape[0], step, epoch))
-        norm = nn.utils.get_total_norm(gradients, foreach=True)
         bad = self.means.flag()
-        bad.copy_(torch.isfinite(norm + loss).logical_not_())
-        if self.settings.clip_norm is not None:
+        if self.settings.clip_norm is None:
+            # Sets `bad` to 1 if any value is not finite: one pass, made for mixed precision, here with the scale 1.
+            torch._amp_foreach_non_finite_check_and_unscale_([*gradients, loss], bad, self._one)
+        else:
+            norm = nn.utils.get_total_norm(gradients, foreach=True)
+            bad.copy_(torch.isfinite(norm + loss).logical_not_())
             nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm, foreach=True)
         if self.settings.learning_rate_schedule is not None:
             factor = self.settings.learning_rate_schedule(epoch)
@@ -144,7 +154,7 @@ class Stepper:
             self.optimizer.step()
         elif not bad.item():
             self.optimizer.step()
-        self.means.close(batch.shape[0])
+        self.means.close()
 
     def flush(self) -> int | None:
         """Read the last flags; return how many steps ago (1: the last) `max_bad_steps` in a row were full, or None."""
