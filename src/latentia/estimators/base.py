@@ -6,6 +6,7 @@ Letters: n rows, E the shape of one item (D numbers), L latent dimensions.
 from __future__ import annotations
 
 import abc
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, cast
@@ -19,9 +20,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from latentia.data import Info, Support
-from latentia.errors import ConfigError, DataError
+from latentia.errors import ConfigError, DataError, DivergedError, Interrupted
 from latentia.estimators.inputs import checked_rows, unpack
-from latentia.estimators.limits import Limit, check_parameters
+from latentia.estimators.limits import Limit, Whole, check_parameters
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.evaluation import Evaluation, map_rows
 from latentia.training import threads
@@ -85,21 +86,37 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
             If an argument of the constructor cannot be.
         """
         check_parameters(type(self).__name__, self.get_params(deep=False), self._limits)
+        before = dict(vars(self))
+        for name in [name for name in before if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)  # nothing of a former fit stays
+        try:
+            self._fit(X, X_valid)
+        except (DivergedError, Interrupted):
+            raise  # with the weights that the error speaks of: the model can be used
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        return self
+
+    def _fit(self, X: Any, X_valid: Any) -> None:
         given = unpack(X)
         rows, self.event_shape_ = checked_rows(self, given.x, event_shape=None, support=None)
-        declared = getattr(self, "support", None)
-        if declared is not None:
+        binarize, declared = getattr(self, "binarize", None), getattr(self, "support", None)
+        if binarize and rows.dtype == np.bool_:
+            self.support_ = Support("binary")  # nothing is left to binarise, whatever is declared
+        elif declared is not None:
             self.support_ = Support.parse(declared)
         else:
-            self.support_ = given.info.support if given.info else self._infer(rows)
-        self.support_.check(rows, "the training data")
+            self.support_ = given.info.support if given.info else Support.infer(rows)
+            if self.support_.kind == "real" and binarize:
+                self.support_ = Support("unit")  # grey values, which are to be probabilities
+        self.support_.check(rows, "the training data" + (" (grey values, for binarize)" if binarize else ""))
         self.info_ = _describe(given.info, len(rows))
         valid = given.valid if X_valid is None else X_valid
         valid_rows = None if valid is None else self._rows(valid)
-        state = check_random_state(getattr(self, "random_state", None))
-        self.seed_ = int(state.randint(np.iinfo(np.int32).max))
+        self.seed_ = self._new_seed()
         self._fit_rows(rows, valid_rows)
-        return self
 
     def score_samples(self, X: Any) -> Floats:
         """Return log p(x) of every row, shape (n,), in nats and in the units passed in.
@@ -127,8 +144,8 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
         """
         if precision not in ("float32", "bfloat16"):
             raise ConfigError(f"precision of evaluate must be 'float32' or 'bfloat16', got {precision!r}")
-        if num_samples is not None and (isinstance(num_samples, bool) or num_samples < 1):
-            raise ConfigError(f"num_samples of evaluate must be a whole number of at least 1, got {num_samples!r}")
+        if num_samples is not None and not Whole(1, 10_000_000).allows(num_samples):
+            raise ConfigError(f"num_samples of evaluate must be {Whole(1, 10_000_000)}, got {num_samples!r}")
         rows = self._rows(X)
         with threads(self.num_threads_):
             return self._evaluate_rows(rows, num_samples, precision)
@@ -149,10 +166,10 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
             shape (n, *E), in the units and the type of the data (uint8 for at most 256 levels).
         """
         self._check_fitted()
-        if isinstance(n, bool) or int(n) != n or n < 1:
+        if not Whole(1, 2**62).allows(n):
             raise ConfigError(f"n of sample must be a whole number of at least 1, got {n!r}")
-        state = check_random_state(getattr(self, "random_state", None) if random_state is None else random_state)
-        generator = torch.Generator().manual_seed(int(state.randint(np.iinfo(np.int32).max)))
+        chosen = getattr(self, "random_state", None) if random_state is None else random_state
+        generator = torch.Generator().manual_seed(seed_of(chosen))
         out: Array | None = None
         with threads(self.num_threads_), torch.inference_mode():
             for start in range(0, n, ROWS_PER_BLOCK // 6):
@@ -207,8 +224,15 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
 
     # What they share.
 
-    def _infer(self, rows: Array) -> Support:
-        return Support.infer(rows)
+    def _names(self) -> tuple[str, ...] | None:
+        return tuple(map(str, getattr(self, "feature_names_in_", ()))) or None
+
+    def _new_seed(self) -> int:
+        return seed_of(getattr(self, "random_state", None))
+
+    def _binarizing(self) -> str | None:
+        """Return how to binarise; data that are binary already have nothing to binarise."""
+        return None if self.support_.kind == "binary" else getattr(self, "binarize", None)
 
     def _check_fitted(self) -> None:
         check_is_fitted(self, "module_")
@@ -325,6 +349,13 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Generat
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed below 2³¹; from the system where ``random_state`` is None: NumPy's global state is not touched."""
+    if random_state is None:
+        return secrets.randbelow(np.iinfo(np.int32).max)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 def _float_like(rows: Array) -> Any:

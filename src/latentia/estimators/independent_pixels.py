@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from latentia.estimators.base import Array, GenerativeEstimator
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import Choice, Limit
-from latentia.estimators.preprocessing import Preprocessing
+from latentia.estimators.preprocessing import Preprocessing, warn_of_constants
 from latentia.evaluation import EXACT, Evaluation, exact_evaluation
 from latentia.models import IndependentPixels as IndependentPixelsModel
 from latentia.networks import Constant
@@ -50,7 +50,6 @@ class IndependentPixels(GenerativeEstimator):
 
     _limits: ClassVar[Mapping[str, Limit]] = {
         "likelihood": Choice(("auto", *LIKELIHOODS), or_object="the result of latentia.likelihood(…)"),
-        "support": Choice((), optional=True, or_object="a support such as 'levels:256'"),
         "binarize": Choice(("static", "dynamic", "threshold"), optional=True),
     }
     module_: IndependentPixelsModel
@@ -69,16 +68,19 @@ class IndependentPixels(GenerativeEstimator):
         self.random_state = random_state
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
-        binarize = None if self.support_.kind == "binary" else self.binarize
-        self.preprocessing_ = Preprocessing.fit(rows, self.support_, self.event_shape_, binarize, self.seed_, "float64")
+        self.preprocessing_ = Preprocessing.fit(
+            rows, self.support_, self.event_shape_, self._binarizing(), self.seed_, "float64", self._names()
+        )
         support = self.preprocessing_.model_support
         observed = f"data with values from {rows.min():g} to {rows.max():g} (support {str(support)!r})"
         self.likelihood_ = resolve(self.likelihood, support, observed)
         self.likelihood_name_ = self.likelihood_.name
         self.device_, self.num_threads_ = torch.device("cpu"), torch.get_num_threads()
-        module = self._build(self._spec())
-        module.fit(torch.from_numpy(self.preprocessing_.store(rows)))
+        module, stored = self._build(self._spec()), self.preprocessing_.store(rows)
+        module.fit(torch.from_numpy(stored))
         self.module_ = module
+        if floor := self.likelihood_.floor:
+            warn_of_constants(self.preprocessing_, stored, floor, self._names())
         self.history_: list[dict[str, Any]] = []
 
     def _spec(self) -> dict[str, Any]:

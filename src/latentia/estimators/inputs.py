@@ -14,8 +14,9 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from latentia.data import Info, Split, Support, read
+from latentia.data import Dataset, Info, Split, Support, read
 from latentia.errors import DataError
+from latentia.estimators.preprocessing import describe_column
 
 __all__ = ["Given", "checked_rows", "unpack"]
 
@@ -39,6 +40,8 @@ def unpack(data: Any) -> Given:
     if isinstance(data, (str, os.PathLike)):
         x, y = read(Path(data))
         return Given(x, y)
+    if isinstance(data, Dataset):
+        raise DataError(f"{data!r} came, but one of its parts is needed: pass its .train, .valid or .test")
     return Given(data)
 
 
@@ -61,7 +64,8 @@ def checked_rows(
     Raises
     ------
     ValueError
-        scikit-learn's own sentences for arrays that hold no finite numbers, too few rows or other columns.
+        scikit-learn's own sentences for arrays that are no numbers, not finite (followed by where), or have too few
+        rows or other columns.
     DataError
         For items of another shape or values outside the support.
     """
@@ -91,12 +95,39 @@ def checked_rows(
         data = np.asarray(data).reshape(shape[0], math.prod(given))
     else:
         given = None
-    rows: Array = validate_data(
-        estimator, data, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1, accept_sparse=False
-    )
+    try:
+        rows: Array = validate_data(
+            estimator, data, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1, accept_sparse=False
+        )
+    except ValueError as error:
+        where = _not_finite(data, event_shape or given)
+        if not where:
+            raise
+        raise DataError(f"{error}\n{where}") from None
     if support is not None:
         support.check(rows, "the data")
     return rows, event_shape or given or (rows.shape[1],)
+
+
+def _not_finite(data: Any, shape: tuple[int, ...] | None) -> str:
+    """Return a sentence on where the first value that is not finite stands, or nothing if all are finite."""
+    try:
+        values = np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError):
+        return ""
+    bad = ~np.isfinite(values)
+    if values.ndim != 2 or not bad.any():
+        return ""
+    row, column = (int(i) for i in np.argwhere(bad)[0])
+    fits = shape is not None and math.prod(shape) == values.shape[1]
+    columns = getattr(data, "columns", None)
+    names = None if columns is None else tuple(map(str, columns))
+    place = describe_column(column, shape if shape is not None and fits else (values.shape[1],), names)
+    missing = int(np.isnan(values).sum())
+    return (
+        f"The first stands in row {row}, {place}; {missing:,} values are NaN and {int(bad.sum()) - missing:,} are "
+        f"infinite, in {int(bad.any(1).sum()):,} of {len(values):,} rows: leave these rows out or fill the values in."
+    )
 
 
 def _shape_advice(came: Sequence[int], expected: Sequence[int]) -> str:

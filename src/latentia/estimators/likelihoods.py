@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from latentia.data import Support
 from latentia.errors import ConfigError, DataError
+from latentia.estimators.limits import Number
 from latentia.parts import (
     BernoulliLikelihood,
     BinomialLikelihood,
@@ -23,6 +25,7 @@ __all__ = ["LIKELIHOODS", "LikelihoodChoice", "likelihood", "resolve"]
 
 _REAL = ("real", "unit", "positive")
 _MOST_BINOMIAL_LEVELS = 32
+MIN_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,30 @@ class LikelihoodChoice:
     name
         A key of ``LIKELIHOODS``.
     options
-        Further arguments of the part, such as ``variance`` of a Gaussian.
+        Pairs of a name and a value, such as ``("variance", 0.5)``; see ``likelihood``.
     """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name not in LIKELIHOODS:
+            known = ", ".join(map(repr, LIKELIHOODS))
+            raise ConfigError(f"likelihood must be 'auto' or one of {known}, got {self.name!r}")
+        allowed = LIKELIHOODS[self.name].allowed
+        for option, value in self.options:
+            if option not in allowed:
+                known = f"only {', '.join(map(repr, allowed))}" if allowed else "none"
+                raise ConfigError(f"a {self.name} likelihood has no option {option!r}: it has {known}")
+            if not allowed[option].allows(value):
+                raise ConfigError(f"{option} of a {self.name} likelihood must be {allowed[option]}, got {value!r}")
+
+    @property
+    def floor(self) -> float | None:
+        """Least standard deviation where each element has a learned one of its own, in standardised units."""
+        if self.name not in ("gaussian", "gaussian_network"):
+            return None
+        return float(dict(self.options).get("min_scale", MIN_SCALE))
 
     def outputs(self, support: Support) -> int:
         """Return how many numbers the likelihood needs for each element."""
@@ -47,7 +69,7 @@ class LikelihoodChoice:
     def build(self, network: nn.Module, event_shape: Sequence[int], support: Support) -> Likelihood:
         """Return the part on this network, for items of this shape."""
         row = LIKELIHOODS[self.name]
-        options = {**row.options, **dict(self.options)}
+        options: dict[str, Any] = {**row.options, **dict(self.options)}
         if row.needs_levels:
             options["levels"] = 2 if support.kind == "binary" else support.levels
         part: Likelihood = row.part(network, event_shape, **options)
@@ -59,23 +81,27 @@ class _Row:
     part: Any
     supports: tuple[str, ...]
     needs_levels: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    allowed: Mapping[str, Number] = field(default_factory=dict)
 
+
+_POSITIVE = Number(0.0, math.inf, open_low=True)
+_FLOOR = {"min_scale": Number(0.0, 1.0, open_low=True)}
 
 LIKELIHOODS: dict[str, _Row] = {
     "bernoulli": _Row(BernoulliLikelihood, ("binary",)),
     "binomial": _Row(BinomialLikelihood, ("levels", "binary"), needs_levels=True),
     "categorical": _Row(CategoricalLikelihood, ("levels", "categories", "binary"), needs_levels=True),
     "discretized_logistic": _Row(DiscretizedLogisticLikelihood, ("levels",), needs_levels=True),
-    "gaussian": _Row(GaussianLikelihood, _REAL, options={"variance": "per_output"}),
-    "gaussian_shared": _Row(GaussianLikelihood, _REAL, options={"variance": "shared"}),
-    "gaussian_network": _Row(GaussianLikelihood, _REAL, options={"variance": "network"}),
-    "gaussian_fixed": _Row(GaussianLikelihood, _REAL, options={"variance": 1.0}),
+    "gaussian": _Row(GaussianLikelihood, _REAL, options={"variance": "per_output"}, allowed=_FLOOR),
+    "gaussian_shared": _Row(GaussianLikelihood, _REAL, options={"variance": "shared"}, allowed=_FLOOR),
+    "gaussian_network": _Row(GaussianLikelihood, _REAL, options={"variance": "network"}, allowed=_FLOOR),
+    "gaussian_fixed": _Row(GaussianLikelihood, _REAL, options={"variance": 1.0}, allowed={"variance": _POSITIVE}),
 }
 
 
 def likelihood(name: str, **options: Any) -> LikelihoodChoice:
-    """Return a likelihood with options, to be passed instead of its name.
+    """Return a likelihood with options, to be passed instead of its name; ConfigError for an option that it lacks.
 
     Parameters
     ----------
@@ -83,16 +109,14 @@ def likelihood(name: str, **options: Any) -> LikelihoodChoice:
         A key of the table: "bernoulli", "binomial", "categorical", "discretized_logistic", "gaussian" (one learned
         variance per element), "gaussian_shared", "gaussian_network" (an output of the network), "gaussian_fixed".
     **options
-        Arguments of the part, for example ``variance=0.5`` with "gaussian_fixed": squared error with the weight
-        λ = 1/(2·0.5).
+        ``variance`` of "gaussian_fixed" (of standardised data; 0.5 is squared error with the weight λ = 1/(2·0.5)),
+        ``min_scale`` (floor of the standard deviation of standardised data) of the other Gaussians.
 
     Examples
     --------
     >>> likelihood("gaussian_fixed", variance=0.5)
     LikelihoodChoice(name='gaussian_fixed', options=(('variance', 0.5),))
     """
-    if name not in LIKELIHOODS:
-        raise ConfigError(f"likelihood must be 'auto' or one of {', '.join(map(repr, LIKELIHOODS))}, got {name!r}")
     return LikelihoodChoice(name, tuple(sorted(options.items())))
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from latentia.data import Support
 from latentia.errors import ConfigError
-from latentia.networks import MLP, ConvDecoder, ConvEncoder, OneHot, Scaled
+from latentia.estimators.limits import Whole
+from latentia.networks import MLP, ConvDecoder, ConvEncoder, Linear, OneHot, Scaled
 
-__all__ = ["NETWORKS", "build_networks", "choose_network"]
+__all__ = ["NETWORKS", "build_networks", "choose_network", "own_networks", "widths_of"]
 
 NETWORKS = ("auto", "linear", "mlp", "conv")
 # Up to this many numbers a fully connected network is the faster way to the same bound on a CPU.
 _MOST_MLP_PIXELS = 1024
+MAX_LAYERS = 100
 
 
 def choose_network(name: str, event_shape: Sequence[int]) -> str:
@@ -62,3 +67,53 @@ def build_networks(
     elif support.kind == "levels" and support.levels:
         encoder = Scaled(encoder, 1.0 / (support.levels - 1))
     return encoder, decoder
+
+
+class OneAxis(nn.Module):
+    """A network of somebody else's, which knows a single leading axis, behind any number of them.
+
+    Parameters
+    ----------
+    network
+        Maps (N, ...) to (N, ...).
+    event_dims
+        Number of axes of one input.
+    """
+
+    def __init__(self, network: nn.Module, event_dims: int) -> None:
+        super().__init__()
+        self.network = network
+        self.event_dims = event_dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., *E) to (..., out)."""
+        split = x.dim() - self.event_dims
+        out: Tensor = self.network(x.reshape(-1, *x.shape[split:]))
+        return out.reshape(*x.shape[:split], *out.shape[1:])
+
+
+def own_networks(given: Any, event_shape: Sequence[int]) -> tuple[nn.Module, nn.Module]:
+    """Return copies of a pair of networks of the user's own: a constructor's argument is never trained itself.
+
+    Their plain ``torch.nn.Linear`` layers become ours, which compute the same and give a row the same bits in every
+    place.
+    """
+    pair = tuple(given) if isinstance(given, (tuple, list)) else ()
+    if len(pair) != 2 or not all(isinstance(module, nn.Module) for module in pair):
+        raise ConfigError(
+            f"network must be one of {', '.join(map(repr, NETWORKS))} or a pair of modules, got {given!r}"
+        )
+    encoder, decoder = copy.deepcopy(pair)
+    for module in (*encoder.modules(), *decoder.modules()):
+        if type(module) is nn.Linear:
+            module.__class__ = Linear
+    return OneAxis(encoder, len(event_shape)), OneAxis(decoder, 1)
+
+
+def widths_of(hidden: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the widths of hidden layers as whole numbers, or refuse them."""
+    widths = tuple(hidden) if isinstance(hidden, (Sequence, np.ndarray)) else (hidden,)
+    width = Whole(1, 100_000)
+    if len(widths) > MAX_LAYERS or not all(width.allows(w) for w in widths):
+        raise ConfigError(f"hidden must be up to {MAX_LAYERS} whole numbers from 1 to 100,000, got {hidden!r:.200}")
+    return tuple(int(w) for w in widths)

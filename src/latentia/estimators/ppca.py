@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from latentia.data import Support
 from latentia.estimators.base import Array, LatentEstimator
-from latentia.estimators.limits import Choice, Limit, Whole
+from latentia.estimators.limits import Limit, Whole
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.evaluation import DEQUANTISED, EXACT, Evaluation, exact_evaluation
 from latentia.models import PPCA as PPCAModel  # noqa: N811 - the model and its estimator share a name
@@ -54,7 +54,6 @@ class PPCA(LatentEstimator):
     _citations: ClassVar[tuple[str, ...]] = ("tipping1999",)
     _limits: ClassVar[Mapping[str, Limit]] = {
         "latent_dim": Whole(1, 100_000),
-        "support": Choice((), optional=True, or_object="a support such as 'levels:256'"),
     }
     module_: PPCAModel
 
@@ -75,7 +74,7 @@ class PPCA(LatentEstimator):
         self.device_, self.num_threads_ = torch.device("cpu"), torch.get_num_threads()
         x = torch.from_numpy(rows.astype(np.float64))
         # Learned only for its check that squares do not overflow.
-        Preprocessing.fit(rows, Support("real"), (rows.shape[1],), None, self.seed_, "float64")
+        Preprocessing.fit(rows, Support("real"), (rows.shape[1],), None, self.seed_, "float64", self._names())
         cell, shift = (1.0 / 12.0, 0.5) if self._discrete_dims else (0.0, 0.0)
         # Rows in a subspace would have no noise and an infinite density.
         floor = max(1e-12, _FLOOR * float(x.var(0, correction=0).mean()))

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 import latentia
-from latentia.errors import ConfigError, CorruptedError, DataError, StorageError
+from latentia.data import Support
+from latentia.errors import ConfigError, CorruptedError, StorageError
 from latentia.estimators import registry
+from latentia.estimators.base import seed_of
 from latentia.estimators.devices import resolve_device
-from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
+from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import check_parameters
 from latentia.estimators.networks import NETWORKS
+from latentia.estimators.parameters import LOCAL, parameters_as_json, plain
 from latentia.estimators.preprocessing import Preprocessing
-from latentia.storage import open_folder, parse_json, refuse_pickle, write_files
+from latentia.storage import open_folder, parse_json, refuse_pickle, show, write_files
 
 if TYPE_CHECKING:
     from latentia.estimators.base import GenerativeEstimator
@@ -32,31 +38,33 @@ FORMAT = 1
 MAX_CONFIG_BYTES = 64 << 20
 MAX_WEIGHT_BYTES = 16 << 30
 MAX_EVENT = 1 << 28
-# Arguments that say how a model was fitted here, not what it is.
-_LOCAL = ("run_dir", "run_mode", "callbacks", "verbose", "device")
 
 
 def save(estimator: GenerativeEstimator, path: str | Path) -> None:
     """Write a fitted estimator to a folder; what stood there under the same names is replaced, all or nothing."""
     weights = {k: v.detach().cpu().contiguous() for k, v in estimator.module_.state_dict().items()}
-    config = {
+    fitted = _fitted(estimator)
+    content = {
         "format": FORMAT,
         "latentia": latentia.__version__,
         "estimator": type(estimator).__name__,
-        "parameters": _parameters(estimator),
-        "spec": estimator._spec(),
+        "parameters": parameters_as_json(estimator),
+        "spec": plain(estimator._spec()),
         "preprocessing": estimator.preprocessing_.to_json(),
-        "fitted": _fitted(estimator),
+        "fitted": fitted,
         "weights": {name: list(tensor.shape) for name, tensor in weights.items()},
     }
-    write_files(
-        path,
-        {
-            "config.json": json.dumps(config, indent=1, allow_nan=False).encode(),
-            "model.safetensors": safetensors.torch.save(weights),
-            "README.md": model_card(estimator).encode(),
-        },
-    )
+    config = json.dumps(content, indent=1, allow_nan=False).encode()
+    while len(config) > MAX_CONFIG_BYTES and len(fitted["history_"]) > 2:
+        # What cannot be loaded must not be written: of a history that long, every other epoch says as much.
+        fitted["history_"] = [*fitted["history_"][:-1:2], fitted["history_"][-1]]
+        config = json.dumps(content, indent=1, allow_nan=False).encode()
+    files = {
+        "config.json": config,
+        "model.safetensors": safetensors.torch.save(weights),
+        "README.md": model_card(estimator).encode(),
+    }
+    write_files(path, files)
 
 
 def load(path: str | Path, *, device: str = "auto", network: tuple[nn.Module, nn.Module] | None = None) -> Any:
@@ -89,137 +97,144 @@ def load(path: str | Path, *, device: str = "auto", network: tuple[nn.Module, nn
         raise StorageError(f"{folder.name} is a file; a saved model is a folder with config.json and model.safetensors")
     opened = open_folder(folder)
     config = parse_json(opened.read("config.json", MAX_CONFIG_BYTES), "config.json")
-    try:
-        estimator = _restore(config, opened.read("model.safetensors", MAX_WEIGHT_BYTES), device, network)
-    except (KeyError, TypeError, AttributeError, OverflowError, DataError) as error:
-        raise CorruptedError(f"config.json of {folder.name} is not one that Latentia wrote: {error}") from error
-    return estimator
-
-
-def _restore(config: Any, payload: bytes, device: str, network: tuple[nn.Module, nn.Module] | None) -> Any:
-    if config["format"] != FORMAT:
+    if not isinstance(config, dict):
+        raise CorruptedError(f"config.json of {show(folder.name)} is not one that Latentia wrote: it is no object")
+    if config.get("format") != FORMAT:
         raise StorageError(
-            f"the model has format {config['format']!r}, and this version of Latentia ({latentia.__version__}) reads "
-            f"format {FORMAT}: load it with the version that wrote it ({config['latentia']!r})"
+            f"the model has format {show(config.get('format'))}, and this version of Latentia ({latentia.__version__}) "
+            f"reads format {FORMAT}: load it with the version that wrote it ({show(config.get('latentia'))})"
         )
-    classes = {cls.__name__: cls for cls in map(registry.get, registry.names())}
-    cls = classes.get(config["estimator"])
-    if cls is None:
-        raise CorruptedError(f"the model is a {config['estimator']!r}; known are {', '.join(sorted(classes))}")
-    parameters = dict(config["parameters"])
-    if isinstance(parameters.get("likelihood"), dict):
-        parameters["likelihood"] = _likelihood(parameters["likelihood"])
-    if isinstance(parameters.get("hidden"), list):
-        parameters["hidden"] = tuple(parameters["hidden"])
-    if config["spec"].get("network") == "own":
-        if network is None:
-            raise ConfigError(
-                f"the model was fitted with networks of its own, {parameters['network']!r}: pass them again, "
-                "latentia.load(path, network=(encoder, decoder))"
-            )
-        parameters["network"] = network
-    elif network is not None:
+    own = isinstance(config.get("spec"), dict) and config["spec"].get("network") == "own"
+    if own and network is None:
+        raise ConfigError(
+            "the model has networks of its own: pass them, latentia.load(path, network=(encoder, decoder))"
+        )
+    if network is not None and not own:
         raise ConfigError("the model was fitted with networks of Latentia: leave network out")
-    estimator = cls(**parameters)
-    check_parameters(cls.__name__, parameters | estimator.get_params(False), cls._limits)
-    pre = Preprocessing.from_json(config["preprocessing"])
-    if not pre.event_shape or not all(n > 0 for n in pre.event_shape) or math.prod(pre.event_shape) > MAX_EVENT:
-        raise CorruptedError(f"config.json gives items the shape {pre.event_shape}, which is out of bounds")
-    estimator.preprocessing_, estimator.support_, estimator.event_shape_ = pre, pre.support, pre.event_shape
-    _set_fitted(estimator, config["fitted"])
-    spec = config["spec"]
-    if "likelihood" in spec:
-        estimator.likelihood_ = _likelihood(spec["likelihood"])
-    if "network" in spec:
-        if spec["network"] not in (*NETWORKS, "own"):
-            raise CorruptedError(f"config.json names the network {spec['network']!r}, which is unknown")
-        estimator.network_name_ = spec["network"]
-    estimator.module_ = _module(estimator, spec, config["weights"], payload)
-    estimator.device_ = resolve_device(device) if "device" in estimator.get_params(False) else torch.device("cpu")
+    place = resolve_device(device)
+    try:
+        estimator = _restore(config, opened.read("model.safetensors", MAX_WEIGHT_BYTES), network)
+    except StorageError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError, SafetensorError) as error:
+        if own and isinstance(error, ConfigError):
+            raise
+        raise CorruptedError(
+            f"config.json or model.safetensors of {show(folder.name)} is not one that Latentia wrote: {show(error)}"
+        ) from error
+    estimator.device_ = place if "device" in estimator.get_params(False) else torch.device("cpu")
     estimator.module_.to(estimator.device_).eval()
     return estimator
 
 
+def _restore(config: Mapping[str, Any], payload: bytes, network: tuple[nn.Module, nn.Module] | None) -> Any:
+    classes = {cls.__name__: cls for cls in map(registry.get, registry.names())}
+    cls = classes.get(config["estimator"])
+    if cls is None:
+        raise CorruptedError(
+            f"the model is a {show(repr(config['estimator']))}; known are {', '.join(sorted(classes))}"
+        )
+    spec, parameters = dict(config["spec"]), dict(config["parameters"])
+    if local := sorted(set(parameters) & set(LOCAL)):
+        raise CorruptedError(f"config.json sets {', '.join(local)}, which a saved model never does")
+    if isinstance(parameters.get("likelihood"), dict):
+        parameters["likelihood"] = _likelihood(parameters["likelihood"])
+    if isinstance(parameters.get("hidden"), list):
+        parameters["hidden"] = tuple(parameters["hidden"])
+    if network is not None:
+        parameters["network"] = network
+    elif "network" in parameters and parameters["network"] not in NETWORKS:
+        raise CorruptedError(f"config.json names the network {show(repr(parameters['network']))}, which is unknown")
+    estimator = cls(**parameters)
+    check_parameters(cls.__name__, estimator.get_params(False), cls._limits)
+    if parameters.get("support") is not None:
+        Support.parse(parameters["support"])
+    seed_of(parameters.get("random_state"))
+    pre = Preprocessing.from_json(config["preprocessing"])
+    if math.prod(pre.event_shape) > MAX_EVENT:
+        raise CorruptedError(f"config.json gives items the shape {pre.event_shape}, which is out of bounds")
+    estimator.preprocessing_, estimator.support_, estimator.event_shape_ = pre, pre.support, pre.event_shape
+    _set_fitted(estimator, config["fitted"])
+    if "likelihood" in spec:
+        estimator.likelihood_ = resolve(_likelihood(spec["likelihood"]), pre.model_support, "these data")
+    if "network" in spec:
+        if spec["network"] not in (*NETWORKS[1:], "own"):
+            raise CorruptedError(f"config.json names the network {show(repr(spec['network']))}, which is unknown")
+        estimator.network_name_ = spec["network"]
+    estimator.module_ = _module(estimator, spec, config["weights"], payload)
+    return estimator
+
+
 def _module(estimator: Any, spec: Mapping[str, Any], shapes: Mapping[str, Any], payload: bytes) -> nn.Module:
-    """Build the module, whose tensors must have just the shapes of the file, and fill it."""
+    """Build the module, whose tensors must have just the shapes and types of the file, and fill it."""
     weights = safetensors.torch.load(payload)
     found = {name: list(tensor.shape) for name, tensor in weights.items()}
-    if found != dict(shapes):
+    if found != shapes:
         raise CorruptedError("model.safetensors does not hold the tensors that config.json lists")
-    own = spec.get("network") == "own"
     # On "meta" a shape costs no memory, however large config.json claims it to be.
+    own = spec.get("network") == "own"
     with torch.device("cpu" if own else "meta"):
-        expected = estimator._build(spec)
-    wanted = {name: list(tensor.shape) for name, tensor in expected.state_dict().items()}
-    if wanted != found:
-        different = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-        name = different[0]
-        raise CorruptedError(
-            f"the weights do not fit the model: {name} should have the shape {wanted.get(name)}, but has "
-            f"{found.get(name)}"
-        )
-    module: nn.Module = expected if own else estimator._build(spec)
+        module: nn.Module = estimator._build(spec)
+    wanted = module.state_dict()
+    for name in sorted({*wanted, *found}):
+        want, have = (_kind(tensors.get(name)) for tensors in (wanted, weights))
+        if want != have:
+            raise CorruptedError(f"the weights do not fit the model: {name} should be {want}, but is {have}")
+    if not own:
+        with torch.random.fork_rng(devices=[]):
+            module = estimator._build(spec)
     module.load_state_dict(weights)
     return module
 
 
+def _kind(tensor: torch.Tensor | None) -> str:
+    return "absent" if tensor is None else f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+
+
 def _likelihood(content: Mapping[str, Any]) -> LikelihoodChoice:
-    if content["name"] not in LIKELIHOODS:
-        raise CorruptedError(f"config.json names the likelihood {content['name']!r}, which is unknown")
     return LikelihoodChoice(content["name"], tuple(sorted(content["options"].items())))
 
 
-def _parameters(estimator: GenerativeEstimator) -> dict[str, Any]:
-    """Return the constructor's arguments as JSON values; what only makes sense here is left out."""
-    values: dict[str, Any] = {}
-    for name, value in estimator.get_params(deep=False).items():
-        if name in _LOCAL:
-            continue
-        if isinstance(value, LikelihoodChoice):
-            value = {"name": value.name, "options": dict(value.options)}
-        elif name == "network" and not isinstance(value, str):
-            value = [type(module).__name__ for module in value]
-        elif name == "random_state" and not (value is None or isinstance(value, (int, np.integer))):
-            value = estimator.seed_
-        elif name == "learning_rate_schedule" and not isinstance(value, str):
-            value = "constant"  # a function is no data, and a fitted model needs it no more
-        elif isinstance(value, (tuple, list)):
-            value = [int(v) for v in value]
-        elif isinstance(value, np.generic):
-            value = value.item()
-        values[name] = value
-    return values
-
-
-_FITTED = (
-    "seed_",
-    "num_threads_",
-    "n_features_in_",
-    "info_",
-    "history_",
-    "likelihood_name_",
-    "n_iter_",
-    "best_epoch_",
-    "skipped_steps_",
-    "noise_variance_",
-    "evaluations_",
-)
+_FITTED: Mapping[str, tuple[type, ...]] = {
+    "seed_": (int,),
+    "num_threads_": (int,),
+    "n_features_in_": (int,),
+    "info_": (dict,),
+    "history_": (list,),
+    "likelihood_name_": (str,),
+    "n_iter_": (int,),
+    "best_epoch_": (int, NoneType),
+    "skipped_steps_": (int,),
+    "noise_variance_": (float,),
+    "evaluations_": (list,),
+    "feature_names_in_": (list,),
+}
+_REQUIRED = ("seed_", "num_threads_", "n_features_in_", "info_", "history_", "likelihood_name_")
 
 
 def _fitted(estimator: Any) -> dict[str, Any]:
-    values = {name: getattr(estimator, name) for name in _FITTED if hasattr(estimator, name)}
-    if hasattr(estimator, "feature_names_in_"):
-        values["feature_names_in_"] = [str(name) for name in estimator.feature_names_in_]
-    return values
+    return {name: plain(getattr(estimator, name)) for name in _FITTED if hasattr(estimator, name)}
 
 
 def _set_fitted(estimator: Any, values: Mapping[str, Any]) -> None:
-    for name in _FITTED:
-        if name in values:
+    for name, types in _FITTED.items():
+        if name in values or name in _REQUIRED:
+            if type(values[name]) not in types:
+                raise CorruptedError(f"config.json says {name} = {show(repr(values[name]))}, which is of another type")
             setattr(estimator, name, values[name])
-    if "feature_names_in_" in values:
-        estimator.feature_names_in_ = np.array(values["feature_names_in_"], dtype=object)
-    estimator.seed_, estimator.num_threads_ = int(estimator.seed_), max(1, min(4096, int(estimator.num_threads_)))
+    width, names = math.prod(estimator.event_shape_), values.get("feature_names_in_")
+    if estimator.n_features_in_ != width or not 0 <= estimator.seed_ < 2**31:
+        raise CorruptedError(f"config.json says {estimator.n_features_in_} features and seed {estimator.seed_}")
+    if names is not None:
+        if len(names) != width or not all(isinstance(name, str) for name in names):
+            raise CorruptedError("config.json has feature names that are not one text for each feature")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    if estimator.likelihood_name_ not in LIKELIHOODS:
+        raise CorruptedError(f"config.json names the likelihood {show(estimator.likelihood_name_)}, which is unknown")
+    for name in ("history_", "evaluations_"):
+        if not all(isinstance(row, dict) for row in getattr(estimator, name, ())):
+            raise CorruptedError(f"config.json has a {name} that is no list of objects")
+    estimator.num_threads_ = max(1, min(estimator.num_threads_, os.cpu_count() or 1))
 
 
 def model_card(estimator: Any) -> str:
@@ -239,7 +254,7 @@ def model_card(estimator: Any) -> str:
     ]
     lines += [f"- {key}: {_plain(info[key])}" for key in ("licence", "split", "fingerprint") if info.get(key)]
     lines += ["", "## How it was fitted", ""]
-    lines += [f"- {name}: {_plain(value)}" for name, value in _parameters(estimator).items()]
+    lines += [f"- {name}: {_plain(value)}" for name, value in parameters_as_json(estimator).items()]
     lines += [f"- seed: {estimator.seed_}", f"- torch {torch.__version__}, numpy {np.__version__}"]
     evaluations = getattr(estimator, "evaluations_", [])
     if evaluations:

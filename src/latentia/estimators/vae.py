@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,19 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latentia.data import Support, fingerprint, split_rows
+from latentia.data import fingerprint, split_rows
 from latentia.errors import ConfigError
-from latentia.estimators.base import Array, LatentEstimator
+from latentia.estimators.attempts import Resumed, fit_within_memory, read_resumed
+from latentia.estimators.base import ROWS_PER_BLOCK, Array, LatentEstimator
 from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
-from latentia.estimators.networks import NETWORKS, build_networks, choose_network
-from latentia.estimators.preprocessing import Preprocessing
-from latentia.evaluation import Evaluation, RowNoise, estimate_log_prob, sampled_evaluation
+from latentia.estimators.networks import NETWORKS, build_networks, choose_network, own_networks, widths_of
+from latentia.estimators.parameters import parameters_as_json
+from latentia.estimators.preprocessing import Preprocessing, warn_of_constants
+from latentia.evaluation import Evaluation, RowEstimates, RowNoise, estimate_log_prob, sampled_evaluation
 from latentia.models import VariationalAutoencoder
 from latentia.networks import ACTIVATIONS, MLP
 from latentia.objectives import Result, elbo, iwae
-from latentia.parts import DiagonalGaussian, StandardNormal
+from latentia.parts import DiagonalGaussian, GaussianLikelihood, StandardNormal
 from latentia.training import (
     Callback,
     Cosine,
@@ -225,40 +228,46 @@ class VAE(LatentEstimator):
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
         dtype = "float64" if self.precision == "float64" else "float32"
+        if self.objective == "iwae" and (self.beta != 1.0 or self.kl_warmup_epochs):
+            raise ConfigError("objective='iwae' has no divergence to weigh: leave beta and kl_warmup_epochs out")
         if valid is None and self.validation_fraction > 0 and len(rows) >= _MIN_ROWS_TO_SPLIT:
             kept, held = split_rows(len(rows), self.seed_, 1.0 - self.validation_fraction)
             rows, valid = rows[kept], rows[held]
             self.info_["n_train"] = len(kept)
         if self.patience is not None and (valid is None or len(valid) == 0):
             raise ConfigError("patience needs validation rows: pass X_valid or a validation_fraction above 0")
-        names = tuple(map(str, getattr(self, "feature_names_in_", ()))) or None
-        pre = Preprocessing.fit(rows, self.support_, self.event_shape_, self._binarizing(), self.seed_, dtype, names)
+        binarize, names = self._binarizing(), self._names()
+        pre = Preprocessing.fit(rows, self.support_, self.event_shape_, binarize, self.seed_, dtype, names)
         self.preprocessing_ = pre
         choice = resolve(self.likelihood, pre.model_support, self._observed(rows))
         self.likelihood_name_, self.likelihood_ = choice.name, choice
         self.network_name_ = choose_network(self.network, self.event_shape_) if isinstance(self.network, str) else "own"
         self.device_ = resolve_device(self.device)
-        with _seeded(self.seed_):
-            self.module_ = self._build(self._spec())
-        self._start_at_mean(pre.store(rows, training=True))
-        self.module_.to(self.device_)
-        result = self._train(pre.store(rows, training=True), None if valid is None else pre.store(valid))
+        rows, valid = pre.store(rows, training=True), None if valid is None else pre.store(valid)
+        if choice.floor is not None:
+            warn_of_constants(pre, rows, choice.floor, names)
+        self.num_threads_, self.interrupted_ = self.num_threads or 1, None
+        resumed = self._resumed()
+        result = fit_within_memory(
+            lambda size: self._train_from_start(rows, valid, size),
+            min(int(self.batch_size), len(rows)),
+            micro_batch_size=None if resumed is None else resumed.micro_batch_size,
+            retry=resumed is None,  # with other steps it would not be the run that was begun
+        )
         self.history_ = [dict(row) for row in result.history]
         self.n_iter_, self.best_epoch_, self.skipped_steps_ = result.epochs, result.best_epoch, result.skipped_steps
         self.num_threads_ = result.num_threads
         self.interrupted_ = result.interrupted
-        self.module_.eval()
         if result.interrupted is not None and self.run_dir is not None:
             raise result.interrupted
 
-    def _binarizing(self) -> str | None:
-        """Return how to binarise; data that are binary already have nothing to binarise."""
-        return None if self.support_.kind == "binary" else self.binarize
+    def _new_seed(self) -> int:
+        resumed = self._resumed()
+        return super()._new_seed() if self.random_state is not None or resumed is None else resumed.seed
 
-    def _infer(self, rows: Array) -> Support:
-        support = super()._infer(rows)
-        # Reals that are to be binarised are read as grey values from 0 to 1, and held to that.
-        return Support("unit") if support.kind == "real" and self.binarize is not None else support
+    def _resumed(self) -> Resumed | None:
+        """Return what a resumed run takes over from its checkpoint beside the weights."""
+        return read_resumed(self.run_dir) if self.run_dir is not None and self.run_mode == "resume" else None
 
     def _observed(self, rows: Array) -> str:
         low, high = rows.min(), rows.max()
@@ -275,9 +284,7 @@ class VAE(LatentEstimator):
         choice = LikelihoodChoice(spec["likelihood"]["name"], tuple(sorted(spec["likelihood"]["options"].items())))
         support = pre.model_support
         if spec["network"] == "own":
-            if isinstance(self.network, str) or len(tuple(self.network)) != 2:
-                raise ConfigError("network must be a word or a pair of modules (encoder, decoder)")
-            encoder, decoder = self.network
+            encoder, decoder = own_networks(self.network, self.event_shape_)
         else:
             encoder, decoder = build_networks(
                 spec["network"],
@@ -285,7 +292,7 @@ class VAE(LatentEstimator):
                 support=support,
                 latent_dim=self.latent_dim,
                 outputs_per_element=choice.outputs(support),
-                hidden=_widths(self.hidden),
+                hidden=widths_of(self.hidden),
                 activation=self.activation,
                 initialisation=self.initialisation,
             )
@@ -305,14 +312,45 @@ class VAE(LatentEstimator):
         mean, variance = flat.mean(0, dtype=np.float64), flat.var(0, dtype=np.float64)
         top = float((self.support_.levels or 2) - 1)
         if self.preprocessing_.binarize:
-            mean, top = mean / (top if rows.dtype != np.uint8 or rows.max() > 1 else 1.0), 1.0
+            mean, top = mean / (top if self.preprocessing_.binarize == "dynamic" else 1.0), 1.0
         if self._discrete_dims:  # smoothed by one observation of either end
             mean = (n * mean + top) / (n + 2.0)
         with torch.no_grad():
             bias = likelihood.raw_from_moments(torch.from_numpy(mean), torch.from_numpy(variance))
             likelihood.network.last_bias.copy_(bias)
+            if isinstance(likelihood, GaussianLikelihood) and not (variance > 0).all():
+                # A constant is known from the start: no weights, no spread, and so no gradient that would move it.
+                constant = torch.from_numpy(variance == 0)
+                likelihood.network.last_weight.unflatten(0, (-1, len(constant)))[:, constant] = 0.0
+                if likelihood.variance == "per_output":
+                    likelihood.log_scale.view(-1)[constant] = math.log(likelihood.min_scale)
 
-    def _train(self, rows: Array, valid: Array | None) -> TrainingResult:
+    def _train_from_start(self, rows: Array, valid: Array | None, micro_batch_size: int | None) -> TrainingResult:
+        with _seeded(self.seed_):
+            self.module_ = self._build(self._spec())
+        self._start_at_mean(rows)
+        self.module_.to(self.device_)
+        if self.network_name_ == "own":
+            self._check_encoder(rows[:1])
+        self.history_: list[dict[str, Any]] = []
+        try:
+            return self._train(rows, valid, micro_batch_size)
+        finally:  # also after divergence: the module has its last good weights
+            self.module_.eval()
+
+    @torch.no_grad()
+    def _check_encoder(self, row: Array) -> None:
+        """Refuse an encoder of the user's own whose output has another length than the latent space needs."""
+        encoder: Any = self.module_.encoder
+        out = encoder.network(torch.from_numpy(row).to(self.device_, self._dtype))
+        if tuple(out.shape) != (1, 2 * self.latent_dim):
+            raise ConfigError(
+                f"the encoder's network must map (n, {', '.join(map(str, self.event_shape_))}) to "
+                f"(n, {2 * self.latent_dim}), a mean and a log-scale for each of the {self.latent_dim} latent "
+                f"dimensions, but it maps one row to shape {tuple(out.shape)}"
+            )
+
+    def _train(self, rows: Array, valid: Array | None, micro_batch_size: int | None) -> TrainingResult:
         pre, model, dtype = self.preprocessing_, self.module_, self._dtype
         value_name, beta = self.objective, self._beta()
 
@@ -350,15 +388,18 @@ class VAE(LatentEstimator):
             batch_size=int(self.batch_size),
             seed=self.seed_,
             monitor=value_name if has_valid else None,
-            patience=self.patience,
+            micro_batch_size=micro_batch_size,
+            patience=None if self.patience is None else int(self.patience),
             clip_norm=self.clip_norm,
             ema_decay=self.ema_decay,
             learning_rate_schedule=self._rate_schedule(),
             precision=self.precision,
             compile=self.compile,
-            num_threads=self.num_threads or (None if self.random_state is None else 1),
+            num_threads=int(self.num_threads) if self.num_threads else (None if self.random_state is None else 1),
         )
-        run = contextlib.nullcontext() if self.run_dir is None else RunFolder(self.run_dir, self.run_mode)
+        # A second attempt, after memory ran out, begins in the folder that the first one has made.
+        mode = "overwrite" if micro_batch_size and self.run_mode == "new" else self.run_mode
+        run = contextlib.nullcontext() if self.run_dir is None else RunFolder(self.run_dir, mode)
         with run as folder:
             return train(
                 [player],
@@ -369,8 +410,10 @@ class VAE(LatentEstimator):
                 validate=validate,
                 valid_noise=z_noise,
                 config=self._run_config(),
-                data_fingerprint=fingerprint(rows) if self.run_dir is not None else "",
-                callbacks=tuple(self.callbacks),
+                data_fingerprint=""
+                if self.run_dir is None
+                else fingerprint(*(x for x in (rows, valid) if x is not None)),
+                callbacks=(lambda event: self.history_.append(dict(event.row)), *self.callbacks),
                 progress=self.verbose > 0,
                 run=folder,
             )
@@ -394,10 +437,9 @@ class VAE(LatentEstimator):
 
     def _run_config(self) -> dict[str, Any]:
         """Return the arguments that decide a run's weights, as JSON values: a resumed run must have the same."""
-        free = {"run_dir", "run_mode", "callbacks", "verbose", "device", "max_epochs", "num_threads", "network"}
-        free |= {"num_importance_samples", "learning_rate_schedule", "random_state", "likelihood"}
-        values = {k: v for k, v in self.get_params(deep=False).items() if k not in free}
-        values["hidden"] = list(_widths(self.hidden))
+        free = {"max_epochs", "num_threads", "network", "num_importance_samples", "learning_rate_schedule"}
+        free |= {"random_state", "likelihood"}
+        values = {name: value for name, value in parameters_as_json(self).items() if name not in free}
         return {**values, **self._spec(), "preprocessing": self.preprocessing_.to_json()}
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -405,7 +447,11 @@ class VAE(LatentEstimator):
         return q.mean, q.stddev
 
     def _decode(self, z: Tensor) -> Tensor:
-        mean: Tensor = self.module_.decoder(z).mean
+        density = self.module_.decoder(z)
+        if self.support_.kind == "categories":  # codes have no mean
+            codes: Tensor = density.logits.argmax(-1).to(z.dtype)
+            return codes
+        mean: Tensor = density.mean
         return mean
 
     def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
@@ -415,19 +461,13 @@ class VAE(LatentEstimator):
 
     def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
         k = int(num_samples or self.num_importance_samples)
-        stored = self.preprocessing_.store(rows)
-        noise = RowNoise(stored, self.seed_, "evaluate")
-        estimates = estimate_log_prob(
-            self.module_,
-            torch.from_numpy(stored).to(self.device_).to(self._dtype),
-            num_samples=k,
-            noise=lambda i: noise.normal(i, (k, self.latent_dim), self._dtype),
-            bfloat16=precision == "bfloat16",
-        )
+        blocks = range(0, len(rows), ROWS_PER_BLOCK)
+        parts = [self._estimate(rows[start : start + ROWS_PER_BLOCK], k, precision) for start in blocks]
+        joined = (np.concatenate([getattr(part, f.name) for part in parts]) for f in dataclasses.fields(RowEstimates))
         return sampled_evaluation(
             type(self).__name__,
             self.likelihood_name_,
-            estimates,
+            RowEstimates(*joined),
             num_samples=k,
             num_parameters=self.num_parameters_,
             discrete_dims=self._discrete_dims,
@@ -435,23 +475,25 @@ class VAE(LatentEstimator):
             precision=precision if self._dtype == torch.float32 else "float64",
         )
 
+    def _estimate(self, rows: Array, k: int, precision: str) -> RowEstimates:
+        stored = self.preprocessing_.store(rows)
+        noise = RowNoise(stored, self.seed_, "evaluate")
+        return estimate_log_prob(
+            self.module_,
+            torch.from_numpy(stored).to(self.device_).to(self._dtype),
+            num_samples=k,
+            noise=lambda i: noise.normal(i, (k, self.latent_dim), self._dtype),
+            bfloat16=precision == "bfloat16",
+        )
+
     @property
     def _rows_per_call(self) -> int:
         return 96 if self.network_name_ in ("conv", "own") else 768
-
-
-def _widths(hidden: Sequence[int]) -> tuple[int, ...]:
-    """Return the hidden widths as whole numbers, or refuse them."""
-    widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
-    for width in widths:
-        if isinstance(width, bool) or int(width) != width or not 1 <= width <= 100_000:
-            raise ConfigError(f"hidden of VAE must be whole numbers from 1 to 100,000, got {hidden!r}")
-    return tuple(int(w) for w in widths)
 
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Any:
     """Seed torch's global generator, which initial weights come from, and put it back afterwards."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield

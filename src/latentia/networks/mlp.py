@@ -71,6 +71,12 @@ class MLP(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     @property
+    def last_weight(self) -> Tensor:
+        """The weight of the last layer, shape (out, in)."""
+        weight: Tensor = self.layers[-1].weight  # type: ignore[assignment]  # the last layer is always Linear
+        return weight
+
+    @property
     def last_bias(self) -> Tensor:
         """The bias of the last layer, which a decoder starts at the data's mean."""
         bias: Tensor = self.layers[-1].bias  # type: ignore[assignment]  # the last layer is always Linear

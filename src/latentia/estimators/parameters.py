@@ -1,0 +1,49 @@
+"""Constructor arguments as JSON values: what is saved, compared on resume, and listed on a model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from latentia.data import Support
+from latentia.estimators.likelihoods import LikelihoodChoice
+
+if TYPE_CHECKING:
+    from latentia.estimators.base import GenerativeEstimator
+
+__all__ = ["LOCAL", "parameters_as_json", "plain"]
+
+# Arguments that say how a model was fitted here, not what it is.
+LOCAL = ("run_dir", "run_mode", "callbacks", "verbose", "device")
+
+
+def parameters_as_json(estimator: GenerativeEstimator) -> dict[str, Any]:
+    """Return the constructor's arguments as JSON values; what makes sense only on this machine is left out."""
+    values = {k: v for k, v in estimator.get_params(deep=False).items() if k not in LOCAL}
+    if not isinstance(values.get("random_state"), int | np.integer | None):
+        values["random_state"] = estimator.seed_
+    if callable(values.get("learning_rate_schedule")):
+        values["learning_rate_schedule"] = "constant"  # a function is no data, and a fitted model needs it no more
+    return {name: plain(value) for name, value in values.items()}
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON knows it: numbers of NumPy as numbers, tuples as lists, what is not finite as None."""
+    if isinstance(value, LikelihoodChoice):
+        return {"name": value.name, "options": plain(dict(value.options))}
+    if isinstance(value, nn.Module):
+        return type(value).__name__
+    if isinstance(value, Support):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
