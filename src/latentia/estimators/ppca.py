@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from latentia.data import Support
 from latentia.estimators.base import Array, LatentEstimator
-from latentia.estimators.limits import Limit, Whole
+from latentia.estimators.limits import Choice, Limit, Whole
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.evaluation import DEQUANTISED, EXACT, Evaluation, exact_evaluation
 from latentia.models import PPCA as PPCAModel  # noqa: N811 - the model and its estimator share a name
@@ -38,8 +38,10 @@ class PPCA(LatentEstimator):
         Number of latent dimensions L. From D on the model is the full-covariance Gaussian.
     support
         What values the data can take, such as "levels:256" or "real"; None to tell from the data set or the array.
+    binarize
+        None, "static", "dynamic" (the same here) or "threshold", as for ``VAE``.
     random_state
-        Seed of ``sample``.
+        Seed of ``sample`` and of the binarisation.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class PPCA(LatentEstimator):
     _citations: ClassVar[tuple[str, ...]] = ("tipping1999",)
     _limits: ClassVar[Mapping[str, Limit]] = {
         "latent_dim": Whole(1, 100_000),
+        "binarize": Choice(("static", "dynamic", "threshold"), optional=True),
     }
     module_: PPCAModel
 
@@ -62,17 +65,20 @@ class PPCA(LatentEstimator):
         *,
         latent_dim: int = 2,
         support: str | None = None,
+        binarize: str | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.latent_dim = latent_dim
         self.support = support
+        self.binarize = binarize
         self.random_state = random_state
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
         # Isotropic noise has a meaning only in the units passed in: nothing is standardised.
-        self.preprocessing_ = Preprocessing(self.support_, self.event_shape_, None, self.seed_)
+        binarize = None if self.support_.kind == "binary" else self.binarize
+        self.preprocessing_ = Preprocessing(self.support_, self.event_shape_, binarize, self.seed_)
         self.device_, self.num_threads_ = torch.device("cpu"), torch.get_num_threads()
-        x = torch.from_numpy(rows.astype(np.float64))
+        x = torch.from_numpy(self.preprocessing_.store(rows)).flatten(1).double()
         # Learned only for its check that squares do not overflow.
         Preprocessing.fit(rows, Support("real"), (rows.shape[1],), None, self.seed_, "float64", self._names())
         cell, shift = (1.0 / 12.0, 0.5) if self._discrete_dims else (0.0, 0.0)
@@ -108,7 +114,7 @@ class PPCA(LatentEstimator):
     def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
         x = self.module_.sample(n, generator)
         # A draw of x + u lies in the cell above x; the Gaussian's tails reach beyond the levels.
-        top = {"binary": 1}.get(self.support_.kind, (self.support_.levels or 1) - 1)
+        top = (self.preprocessing_.model_support.levels or 2) - 1
         return x.floor().clamp(0, top) if self._discrete_dims else x
 
     def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
