@@ -13,7 +13,7 @@ from latentia.cli.exits import FAILURE, OK
 from latentia.cli.records import read_record
 from latentia.errors import CorruptedError, StorageError
 
-__all__ = ["info", "verify"]
+__all__ = ["describe", "info", "verify"]
 
 _CONFIG, _CARD, _REPORT = "config.json", "README.md", "report.html"
 _MAX_CARD_BYTES = 1 << 20
@@ -22,7 +22,7 @@ _MAX_CONFIG_BYTES = 64 << 20
 
 def info(path: Path, *, card: bool, json: bool) -> int:
     """Print what is known of a model: settings, data, numbers, checkpoints; with `card` its model card."""
-    found = _describe(path)
+    found = describe(path)
     if card:
         text = storage.open_folder(path).read(_CARD, _MAX_CARD_BYTES).decode("utf-8", "replace")
         if not json:
@@ -53,7 +53,7 @@ def verify(path: Path, *, json: bool) -> int:
     return FAILURE if problems else OK
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, Any]:
     """Gather what the text files say; a run that has not come to its model yet has checkpoints only."""
     found: dict[str, Any] = {"folder": str(path)}
     checkpoints, seeds, record = _checkpoints(path), _seeds(path), read_record(path)

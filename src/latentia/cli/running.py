@@ -29,8 +29,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         try:
             code = app(args=None if arguments is None else list(arguments), prog_name="latentia", standalone_mode=False)
         except (KeyboardInterrupt, typer.Abort):
-            error("stopped by Ctrl-C")
-            return exits.INTERRUPTED
+            code = exits.INTERRUPTED
         except Interrupted as stopped:
             error(stopped)
             return stopped.exit_code
@@ -39,6 +38,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             return exits.USAGE
         except Exception as failure:  # noqa: BLE001 - the outermost frame: whatever it is, the person gets one line
             return _failed(failure)
+        if code == exits.INTERRUPTED:  # typer itself turns KeyboardInterrupt into this code, without a word
+            error("stopped by Ctrl-C")
     return code if isinstance(code, int) else exits.OK
 
 

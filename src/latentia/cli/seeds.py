@@ -23,6 +23,7 @@ from latentia.cli.console import error, note, number, one_line, print_json, prin
 from latentia.cli.exits import FAILURE, INTERRUPTED, OK, TERMINATED
 from latentia.cli.records import write_json
 from latentia.cli.runs import SEEDS, remove_run
+from latentia.errors import Interrupted
 
 if TYPE_CHECKING:
     from latentia.cli.fitting import Request
@@ -94,8 +95,8 @@ def fit_seeds(request: Request, num_seeds: int) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     if fleet.stopped_by is not None:
-        error("stopped: the same command with --resume goes on with every seed")
-        return TERMINATED if fleet.stopped_by == signal.SIGTERM else INTERRUPTED
+        code = TERMINATED if fleet.stopped_by == signal.SIGTERM else INTERRUPTED
+        raise Interrupted("stopped: the same command with --resume goes on with every seed", code)
     _summarise(request, results)
     return OK if len(results) == num_seeds else FAILURE
 
