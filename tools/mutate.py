@@ -13,19 +13,24 @@ that no longer occurs exactly once, tests that do not exist or that fail without
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
+import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 TIMEOUT = 120.0  # seconds for the tests of one mutation
+PRELOAD = "torch scipy.stats scipy.integrate"
 NOTICED, SURVIVED, BROKEN = "noticed", "SURVIVED", "BROKEN"
 
 
@@ -75,43 +80,83 @@ def read_list(path: Path) -> list[Mutation]:
     ]
 
 
-def run_tests(root: Path, source: Path, tests: Sequence[str]) -> tuple[int, str]:
-    """Run pytest at `root` with `source` in front of the installed package; exit code (-1: time is up) and output."""
-    environment = os.environ | {
-        "PYTHONPATH": str(source),
-        "OMP_NUM_THREADS": "1",
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(source.parent / "hypothesis"),  # failures of a mutant teach nothing later
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "--tb=short",
-        *tests,
-    ]
-    try:
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        return -1, f"no end after {TIMEOUT:.0f} s"
-    return done.returncode, done.stdout + done.stderr
+def start_tests(root: Path, folder: Path, tests: Sequence[str]) -> int:
+    """Fork a process that runs pytest at `root` with `folder`/src before the installed package; its process number.
+
+    A fork has torch and pytest imported already (see `main`), which takes longer than most tests; the package that is
+    tested it has not.
+    """
+    sys.stdout.flush()
+    process = os.fork()
+    if process:
+        return process
+    with (folder / "log").open("w") as log:
+        os.setpgid(0, 0)  # so that whatever the tests start can be stopped with them
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        os.chdir(root)
+        os.environ["PYTHONPATH"] = str(folder / "src")  # for what the tests start
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder)  # failures of a mutant teach nothing later
+        sys.path.insert(0, str(folder / "src"))
+        code = 70  # should pytest itself not end well
+        try:
+            options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"]
+            code = int(pytest.main([*options, *tests]))
+        except BaseException:  # noqa: BLE001 - whatever it is, this process is a fork and must end here
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
 
 
-def try_mutation(root: Path, pristine: Path, mutation: Mutation) -> tuple[str, str]:
-    """Apply one mutation to a copy of its own and run its tests; the outcome, and pytest's output where it matters."""
-    with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
-        source = Path(folder) / "src"
-        shutil.copytree(pristine, source)
-        mutation.apply(source)
-        code, output = run_tests(root, source, mutation.tests)
-    if code == 1:
-        return NOTICED, ""
-    return (SURVIVED, output) if code == 0 else (BROKEN, f"exit code {code}, where failing tests give 1\n{output}")
+def wait_for_one(deadlines: dict[int, float]) -> tuple[int, int]:
+    """Wait until one of the processes ends or its time is up; its number and exit code (-1: stopped)."""
+    while True:
+        for process, deadline in deadlines.items():
+            found, status = os.waitpid(process, os.WNOHANG)
+            if found:
+                return process, os.waitstatus_to_exitcode(status)
+            if time.monotonic() > deadline:
+                os.killpg(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+                return process, -1
+        time.sleep(0.01)
+
+
+def run_tests(root: Path, folder: Path, tests: Sequence[str]) -> tuple[int, str]:
+    """Run the tests once, with `folder`/src; exit code and output."""
+    _, code = wait_for_one({start_tests(root, folder, tests): time.monotonic() + 3 * TIMEOUT})
+    return code, (folder / "log").read_text(errors="replace")
+
+
+def try_all(
+    root: Path, pristine: Path, mutations: Sequence[Mutation], jobs: int
+) -> Iterator[tuple[Mutation, str, str]]:
+    """Try mutations, `jobs` at a time; each as it is done, with its outcome and the output where that matters."""
+    waiting = list(reversed(mutations))
+    running: dict[int, tuple[Mutation, Path]] = {}
+    deadlines: dict[int, float] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            mutation = waiting.pop()
+            folder = Path(tempfile.mkdtemp(dir=pristine.parent))
+            shutil.copytree(pristine, folder / "src")
+            mutation.apply(folder / "src")
+            process = start_tests(root, folder, mutation.tests)
+            running[process], deadlines[process] = (mutation, folder), time.monotonic() + TIMEOUT
+        process, code = wait_for_one(deadlines)
+        del deadlines[process]
+        mutation, folder = running.pop(process)
+        output = (folder / "log").read_text(errors="replace")
+        shutil.rmtree(folder)
+        if code == 1:
+            yield mutation, NOTICED, ""
+        elif code == 0:
+            yield mutation, SURVIVED, output
+        else:
+            reason = f"no end after {TIMEOUT:.0f} s" if code == -1 else f"exit code {code}, where failing tests give 1"
+            yield mutation, BROKEN, f"{output}\n{reason}"
 
 
 def check_list(root: Path, pristine: Path, mutations: Sequence[Mutation]) -> None:
@@ -148,7 +193,7 @@ def check_list(root: Path, pristine: Path, mutations: Sequence[Mutation]) -> Non
         if not Path(seen).is_relative_to(pristine):
             raise ListError(f"the copy is not what the tests would import: {package} comes from {seen or 'nowhere'}")
     tests = list(dict.fromkeys(test for mutation in mutations for test in mutation.tests))
-    code, output = run_tests(root, pristine, tests)
+    code, output = run_tests(root, pristine.parent, tests)
     if code != 0:
         raise ListError(f"the tests fail without any mutation (exit code {code}):\n{output}")
 
@@ -160,12 +205,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=here.parent, help="the folder with src and tests")
     parser.add_argument("--list", type=Path, default=here / "mutations.toml", help="the list of mutations")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    parser.add_argument("--preload", default=PRELOAD, help="modules that the tests need, imported once")
     parser.add_argument("--only", default="", help="only mutations whose file, note or text contains this")
     options = parser.parse_args(arguments)
 
     start = time.monotonic()
     everything = read_list(options.list)
     mutations = [m for m in everything if options.only in f"{m} {m.old} {m.new}"]
+    for module in options.preload.split():
+        importlib.import_module(module)
+    outcomes = []
     with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
         pristine = Path(folder).resolve() / "src"
         shutil.copytree(options.root / "src", pristine, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
@@ -174,14 +223,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ListError as error:
             print(error, file=sys.stderr)
             return 2
-        outcomes = []
-        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-            attempts = pool.map(lambda mutation: try_mutation(options.root, pristine, mutation), mutations)
-            for mutation, (outcome, output) in zip(mutations, attempts, strict=True):
-                outcomes.append(outcome)
-                print(f"{outcome:9} {mutation}", flush=True)
-                if outcome != NOTICED:
-                    print("\n".join(f"    {line}" for line in output.strip().splitlines()[-12:]), flush=True)
+        for mutation, outcome, output in try_all(options.root, pristine, mutations, options.jobs):
+            outcomes.append(outcome)
+            print(f"{outcome:9} {mutation}", flush=True)
+            if outcome != NOTICED:
+                print("\n".join(f"    {line}" for line in output.strip().splitlines()[-12:]), flush=True)
     counts = {outcome: outcomes.count(outcome) for outcome in (NOTICED, SURVIVED, BROKEN)}
     print(
         f"{len(outcomes)} mutations in {time.monotonic() - start:.0f} s: {counts[NOTICED]} noticed, "

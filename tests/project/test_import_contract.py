@@ -59,8 +59,10 @@ def test_no_room_goes_through_the_front_door(path: Path) -> None:
             if node.module == "latentia":
                 names = {alias.name for alias in node.names}
                 assert names <= ROOMS | {"errors", "citations", "__version__"}, f"line {node.lineno}: {names}"
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "latentia":
+            assert node.attr == "__version__", f"line {node.lineno}: latentia.{node.attr}"
         elif isinstance(node, ast.Import):
-            assert all(alias.name != "latentia" for alias in node.names), f"line {node.lineno}: import latentia"
+            assert all(alias.asname is None for alias in node.names if alias.name == "latentia"), f"line {node.lineno}"
 
 
 def _lint(root: Path) -> subprocess.CompletedProcess[str]:

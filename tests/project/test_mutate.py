@@ -38,7 +38,7 @@ def _project(folder: Path, edits: str, tests: str = "tests/test_code.py", test: 
     (folder / "list.toml").write_text(
         f'[[group]]\nfile = "thing/code.py"\ntests = ["{tests}"]\nedits = [\n{edits}\n]\n'
     )
-    return ["--root", str(folder), "--list", str(folder / "list.toml")]
+    return ["--root", str(folder), "--list", str(folder / "list.toml"), "--preload", ""]
 
 
 def test_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
