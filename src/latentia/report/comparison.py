@@ -165,8 +165,15 @@ def numbers(subjects: Mapping[str, Subject]) -> str:
         listed = ", ".join(f"{name} scores {support} values" for name, support in supports.items())
         lead = f"These log p(x) are of different things and cannot be compared with each other: {listed}."
     best = max(range(len(evaluations)), key=lambda index: evaluations[index].log_prob) if not lead else None
-    drawn = page.figure(plots.log_probs(evaluations, names=list(subjects)), "ranking", "log p(x) of each model")
-    return page.section("Numbers", lead, page.numbers(table, own=best), read_numbers(table, evaluations), drawn)
+    ranking = page.figure(
+        plots.log_probs(evaluations, names=list(subjects)),
+        "ranking",
+        "The ranking",
+        "A dot is exact; a triangle is a lower bound, and the true value lies to its right.",
+    )
+    return page.section(
+        "Numbers", lead, page.numbers(table, own=best), read_numbers(table, evaluations), page.figures("one", ranking)
+    )
 
 
 def reconstructions(subjects: Mapping[str, Subject]) -> str:

@@ -58,7 +58,7 @@ def section(title: str, lead: str, *content: str) -> str:
 
 
 def figures(across: str, *content: str) -> str:
-    """Set figures beside each other, `"two"`, `"three"` or `"many"` across where there is room."""
+    """Set figures beside each other where there is room: `"one"`, `"two"`, `"three"` or `"many"` across."""
     body = "\n".join(part for part in content if part)
     return f'<div class="figures {across}">\n{body}\n</div>' if body else ""
 

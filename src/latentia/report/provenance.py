@@ -21,6 +21,7 @@ __all__ = ["how_it_was_made", "signature", "versions_line"]
 
 PACKAGES = ("latentia", "torch", "numpy", "scikit-learn")
 LONGEST_VALUE = 200
+LOCAL = ("run_dir", "run_mode", "callbacks", "verbose")  # where and how it ran, not what it is
 
 
 def how_it_was_made(fitted: Fitted, split: Split, path: Path) -> str:
@@ -52,9 +53,9 @@ def how_it_was_made(fitted: Fitted, split: Split, path: Path) -> str:
 
 
 def arguments(fitted: Fitted) -> dict[str, Any]:
-    """Return the constructor's arguments, those that were left alone too."""
+    """Return the constructor's arguments, those that were left alone too, but none about this machine."""
     parameters: dict[str, Any] = fitted.get_params(deep=False) if hasattr(fitted, "get_params") else {}
-    return parameters
+    return {name: value for name, value in parameters.items() if name not in LOCAL}
 
 
 def changed(fitted: Fitted) -> dict[str, Any]:
