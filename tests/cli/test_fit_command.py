@@ -97,6 +97,32 @@ def test_overwrite_replaces_the_run_and_keeps_what_is_not_its_own(own_copy: Path
     assert model.latent_dim == 3
 
 
+def test_overwrite_loses_nothing_when_the_new_fit_is_refused(own_copy: Path) -> None:
+    before = {path: path.read_bytes() for path in own_copy.rglob("*") if path.is_file()}
+    for arguments in (
+        ["vae", "digits", "--set", "likelihood=bernoulli"],
+        ["ppca", "digits", "--set", "latent_dim=0"],
+    ):
+        outcome = run("fit", *arguments, "--out", own_copy, "--overwrite")
+        assert outcome.code == 1, outcome.stderr
+        assert {path: path.read_bytes() for path in own_copy.rglob("*") if path.is_file()} == before
+    small = ["--set", "hidden=8", "--set", "max_epochs=1", "--no-baselines", "--no-report", "-q"]
+    assert run("fit", "vae", "digits", *small, "--out", own_copy, "--overwrite").code == 0
+    assert len(latentia.load(own_copy).history_) == 1
+
+
+def test_one_fit_replaces_several_seeds(own_copy: Path, tmp_path: Path) -> None:
+    seeds = tmp_path / "seeds"
+    seeds.mkdir()
+    own_copy.rename(seeds / "seed-3")
+    (seeds / "seeds.json").write_text("{}")
+    small = ["--set", "hidden=8", "--set", "max_epochs=1", "--no-baselines", "--no-report", "-q"]
+    assert run("fit", "vae", "digits", *small, "--out", seeds, "--overwrite").code == 0
+    assert not (seeds / "seeds.json").exists()
+    assert not (seeds / "seed-3").exists()
+    assert len(latentia.load(seeds).history_) == 1
+
+
 def test_a_locked_run_is_not_overwritten(own_copy: Path) -> None:
     with storage.RunLock(own_copy):
         outcome = run("fit", "ppca", "digits", "--out", own_copy, "--overwrite", "-q")

@@ -117,7 +117,9 @@ def fit(
     device: Device = None,
     num_seeds: Annotated[
         int | None,
-        typer.Option("--seeds", min=1, max=10_000, help="Fit this many seeds as processes of one thread each."),
+        typer.Option(
+            "--seeds", metavar="N", min=1, max=10_000, help="Fit this many seeds as processes of one thread each."
+        ),
     ] = None,
     label: Label = None,
     drop: Drop = [],  # noqa: B006

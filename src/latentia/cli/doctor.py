@@ -88,6 +88,16 @@ def _data_folder() -> str:
     return f"{place}: {', '.join(inside) or 'empty'}"
 
 
+def _cache() -> str:
+    from latentia.data.locate import cache_folder
+
+    folder = cache_folder()
+    if not folder.is_dir():
+        return f"{folder}: nothing was downloaded yet"
+    inside = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    return f"{folder}: {', '.join(inside) or 'empty'}"
+
+
 def _disk() -> str:
     free = shutil.disk_usage(Path.cwd()).free
     return f"{free / 2**30:.1f} GiB free in the current folder"
@@ -102,5 +112,6 @@ _QUESTIONS: dict[str, Callable[[], str]] = {
     "CUDA": _cuda,
     "C++ compiler": _compiler,
     "data folder": _data_folder,
+    "cache folder": _cache,
     "disk": _disk,
 }

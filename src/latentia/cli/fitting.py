@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import threading
 import time
@@ -108,10 +109,11 @@ def _check_data(request: Request) -> None:
 def _from_flags(request: Request, settings: Mapping[str, Setting]) -> dict[str, Any]:
     if request.device is not None and "device" not in settings:
         raise UsageError(f"{request.name} runs on the CPU only: leave --device out")
+    has_run = runs.has_run(request.folder)
     wanted = {
         "random_state": request.seed,
         "run_dir": str(request.folder),
-        "run_mode": "resume" if request.resume and runs.has_run(request.folder) else "new",
+        "run_mode": "resume" if request.resume and has_run else "overwrite" if request.overwrite and has_run else "new",
         "verbose": 0 if request.quiet else 1,
         "device": request.device,
     }
@@ -127,7 +129,9 @@ def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int
         request.data, support=request.support, label=request.label, drop=request.drop, seed=request.split_seed
     )
     _tell_data(dataset)
-    if request.overwrite:
+    # What can be refused is refused before anything is removed: by the estimator itself if it keeps a run folder.
+    keeps_run = "run_mode" in arguments
+    if request.overwrite and keeps_run and not runs.has_run(out):
         runs.remove_run(out)
     if request.resume and not runs.has_run(out):
         note(f"there is nothing to resume in {out}: starting anew")
@@ -137,6 +141,8 @@ def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int
     except Interrupted:
         record.write(out)
         raise
+    if request.overwrite:
+        runs.remove_seeds(out) if keeps_run else runs.remove_run(out)
     note(f"likelihood: {getattr(model, 'likelihood_name_', 'its own')}")
     model.save(out)
     note("evaluating on the test split")
@@ -178,6 +184,7 @@ def _print_results(
     print_text(f"model:  {out}")
     if page is not None:
         print_text(f"report: {page}")
+    note(f"next: latentia sample {shlex.quote(str(out))} -n 64 --out samples.png")
 
 
 def _judge(request: Request, comparisons: list[baselines.Comparison]) -> int:

@@ -67,7 +67,7 @@ def describe(path: Path) -> dict[str, Any]:
         what = storage.show(path / _CONFIG)
         found |= _model(storage.parse_json(opened.read(_CONFIG, _MAX_CONFIG_BYTES), what), what)
         found["files"] = {name: entry.size for name, entry in opened.manifest.files.items()}
-    if record is not None and record.evaluations:
+    if record is not None and record.evaluations and "estimator" in found:
         found["evaluations"] = list(record.evaluations)
     if record is not None:
         found["fitted to"] = record.source.data

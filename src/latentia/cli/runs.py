@@ -10,7 +10,7 @@ from latentia.cli.exits import UsageError
 from latentia.cli.records import RUN
 from latentia.errors import StorageError
 
-__all__ = ["SEEDS", "check_run_folder", "has_run", "remove_run"]
+__all__ = ["SEEDS", "check_run_folder", "has_run", "remove_run", "remove_seeds"]
 
 SEEDS = "seeds.json"
 _FILES = {"config.json", "model.safetensors", "README.md", "metrics.jsonl", "report.html", storage.MANIFEST, RUN, SEEDS}
@@ -45,18 +45,24 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def has_run(out: Path) -> bool:
-    """Return whether there is something that training can go on from."""
+    """Return whether there is a run that training can go on from or replace."""
     return any((out / name).exists() for name in ("metrics.jsonl", "checkpoints"))
+
+
+def remove_seeds(out: Path) -> None:
+    """Remove the runs of several seeds inside a folder, and their summary."""
+    (out / SEEDS).unlink(missing_ok=True)
+    for seed in out.glob("seed-*"):
+        if seed.is_dir() and not seed.is_symlink():
+            remove_run(seed)
+            if not any(seed.iterdir()):
+                seed.rmdir()
 
 
 def remove_run(out: Path) -> None:
     """Remove the files of a run, and nothing else, while no other process holds it."""
     with storage.RunLock(out):
-        for seed in out.glob("seed-*"):
-            if seed.is_dir() and not seed.is_symlink():
-                remove_run(seed)
-                if not any(seed.iterdir()):
-                    seed.rmdir()
+        remove_seeds(out)
         # The manifest goes first: a run half removed is no model any more.
         for name in sorted(_FILES, key=lambda name: name != storage.MANIFEST):
             (out / name).unlink(missing_ok=True)
