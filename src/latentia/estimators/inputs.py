@@ -104,6 +104,7 @@ def checked_rows(
         if not where:
             raise
         raise DataError(f"{error}\n{where}") from None
+    rows = rows.astype(rows.dtype.newbyteorder("="), copy=False)
     if support is not None:
         support.check(rows, "the data")
     return rows, event_shape or given or (rows.shape[1],)

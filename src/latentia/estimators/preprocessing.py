@@ -115,7 +115,8 @@ class Preprocessing:
         else:
             self._check_squares(rows, rows)
             rows = self.support.cast(rows)
-        return np.ascontiguousarray(rows.reshape(len(rows), *self.event_shape))
+        rows = np.ascontiguousarray(rows.reshape(len(rows), *self.event_shape))
+        return rows if rows.flags.writeable else rows.copy()  # torch takes no read-only memory, such as a memory map
 
     def _check_squares(self, values: Array, rows: Array) -> None:
         """Refuse finite numbers whose squares are none in the precision of the model."""
@@ -123,8 +124,8 @@ class Preprocessing:
             return
         single = self.scale is not None and self.dtype == "float32"
         limit = 1e15 if single else 1e150  # squared, over the least variance and summed, still below the largest number
-        if values.size and max(values.max(), -values.min()) > limit:
-            row, column = (int(i) for i in np.argwhere(np.abs(values) > limit)[0])
+        if values.size and max(float(values.max()), -float(values.min())) > limit:
+            row, column = (int(i) for i in np.argwhere(np.abs(values, dtype=np.float64) > limit)[0])
             raise DataError(
                 f"{describe_column(column, self.event_shape)} has the value {rows[row, column]:.3g} in row {row}, "
                 f"whose square overflows {'single' if single else 'double'} precision in the units of the model: check "
