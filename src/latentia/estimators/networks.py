@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from latentia.data import Support
@@ -15,7 +17,7 @@ from latentia.errors import ConfigError
 from latentia.estimators.limits import Whole
 from latentia.networks import MLP, ConvDecoder, ConvEncoder, Linear, OneHot, Scaled
 
-__all__ = ["NETWORKS", "build_networks", "choose_network", "own_networks", "widths_of"]
+__all__ = ["NETWORKS", "build_networks", "building", "choose_network", "own_networks", "widths_of"]
 
 NETWORKS = ("auto", "linear", "mlp", "conv")
 # Up to this many numbers a fully connected network is the faster way to the same bound on a CPU.
@@ -117,3 +119,16 @@ def widths_of(hidden: int | Sequence[int]) -> tuple[int, ...]:
     if len(widths) > MAX_LAYERS or not all(width.allows(w) for w in widths):
         raise ConfigError(f"hidden must be up to {MAX_LAYERS} whole numbers from 1 to 100,000, got {hidden!r:.200}")
     return tuple(int(w) for w in widths)
+
+
+@contextlib.contextmanager
+def building(seed: int = 0) -> Iterator[None]:
+    """Let modules be built in single precision and from a seed, whatever torch's global state; it is put back."""
+    dtype = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)

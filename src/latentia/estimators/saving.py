@@ -24,7 +24,7 @@ from latentia.estimators.base import seed_of
 from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import check_parameters
-from latentia.estimators.networks import NETWORKS
+from latentia.estimators.networks import NETWORKS, building
 from latentia.estimators.parameters import LOCAL, parameters_as_json, plain
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.storage import open_folder, parse_json, refuse_pickle, show, write_files
@@ -173,7 +173,7 @@ def _module(estimator: Any, spec: Mapping[str, Any], shapes: Mapping[str, Any], 
         raise CorruptedError("model.safetensors does not hold the tensors that config.json lists")
     # On "meta" a shape costs no memory, however large config.json claims it to be.
     own = spec.get("network") == "own"
-    with torch.device("cpu" if own else "meta"):
+    with building(), torch.device("cpu" if own else "meta"):
         module: nn.Module = estimator._build(spec)
     wanted = module.state_dict()
     for name in sorted({*wanted, *found}):
@@ -181,7 +181,7 @@ def _module(estimator: Any, spec: Mapping[str, Any], shapes: Mapping[str, Any], 
         if want != have:
             raise CorruptedError(f"the weights do not fit the model: {name} should be {want}, but is {have}")
     if not own:
-        with torch.random.fork_rng(devices=[]):
+        with building():
             module = estimator._build(spec)
     module.load_state_dict(weights)
     return module

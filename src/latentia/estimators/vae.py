@@ -20,7 +20,7 @@ from latentia.estimators.base import ROWS_PER_BLOCK, Array, LatentEstimator
 from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
-from latentia.estimators.networks import NETWORKS, build_networks, choose_network, own_networks, widths_of
+from latentia.estimators.networks import NETWORKS, build_networks, building, choose_network, own_networks, widths_of
 from latentia.estimators.parameters import parameters_as_json
 from latentia.estimators.preprocessing import Preprocessing, warn_of_constants
 from latentia.evaluation import Evaluation, RowEstimates, RowNoise, estimate_log_prob, sampled_evaluation
@@ -301,7 +301,7 @@ class VAE(LatentEstimator):
             encoder=DiagonalGaussian(encoder),
             decoder=choice.build(decoder, self.event_shape_, support),
         )
-        return module.double() if pre.dtype == "float64" or self.precision == "float64" else module
+        return module.to(torch.float64 if self.precision == "float64" else torch.float32)
 
     def _start_at_mean(self, rows: Array) -> None:
         """Start the decoder's output bias at the independent-pixel model of the training rows."""
@@ -326,7 +326,7 @@ class VAE(LatentEstimator):
                     likelihood.log_scale.view(-1)[constant] = math.log(likelihood.min_scale)
 
     def _train_from_start(self, rows: Array, valid: Array | None, micro_batch_size: int | None) -> TrainingResult:
-        with _seeded(self.seed_):
+        with building(self.seed_):
             self.module_ = self._build(self._spec())
         self._start_at_mean(rows)
         self.module_.to(self.device_)
@@ -489,11 +489,3 @@ class VAE(LatentEstimator):
     @property
     def _rows_per_call(self) -> int:
         return 96 if self.network_name_ in ("conv", "own") else 768
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Any:
-    """Seed torch's global generator, which initial weights come from, and put it back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
