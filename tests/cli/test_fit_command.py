@@ -146,6 +146,22 @@ def test_unknown_words_offer_the_nearest_and_leave_nothing(tmp_path: Path, monke
     assert not list(tmp_path.iterdir())
 
 
+def test_nothing_is_left_by_a_fit_that_cannot_begin(tmp_path: Path) -> None:
+    (tmp_path / "words.csv").write_text("a,b\nx,1\ny,2\n")
+    outcome = run("fit", "ppca", tmp_path / "words.csv", "--out", tmp_path / "run")
+    assert outcome.code == 1
+    assert "holds text" in outcome.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for more in ([], ["--seeds", 2]):
+        outcome = run("fit", "vae", "digits", "--out", tmp_path / "file" / "run", "--set", "max_epochs=10000", *more)
+        assert outcome.code == 1
+        assert outcome.stderr.splitlines()[-1].startswith("error: ")
+
+
 def test_grey_data_under_a_bernoulli_likelihood_is_refused(tmp_path: Path) -> None:
     outcome = run("fit", "vae", "digits", "--set", "likelihood=bernoulli", "--out", tmp_path / "run")
     assert outcome.code == 1
@@ -184,6 +200,19 @@ def test_a_table_with_labels(tmp_path: Path) -> None:
     assert evaluated.json["log_prob"] == pytest.approx(
         json.loads((out / "run.json").read_text())["evaluations"][0]["log_prob"]
     )
+    for more in ([], ["--label", "kind", "--drop", "row"]):  # known from the fit, or said again
+        scored = run("score", out, path, "--json", *more)
+        assert scored.code == 0, scored.stderr
+        assert scored.json["n"] == 200
+        assert run("evaluate", out, "--data", path, "--json", *more).json["log_prob"] == scored.json["log_prob"]
+    bare = tmp_path / "bare.csv"
+    bare.write_text("b,c,a\n1,2,0.5\n")  # the names count, not the order
+    expected = model.score(np.array([[0.5, 1, 2]]))
+    assert run("score", out, bare, "--json").json["log_prob"] == pytest.approx(expected, abs=1e-12)
+    bare.write_text("a,b,d\n0.5,1,2\n")
+    wrong = run("score", out, bare)
+    assert wrong.code == 1
+    assert "not those that the model was fitted to: 'c' is missing, 'd' is unknown" in wrong.stderr
     path.write_text(path.read_text().replace(lines[0], "0,0,0,x,0"))
     changed = run("evaluate", out)
     assert changed.code == 1

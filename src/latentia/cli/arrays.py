@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentia.cli.console import note, number, print_json, print_table
 from latentia.cli.exits import OK
-from latentia.cli.inputs import load_model, read_rows, rows_per_chunk
+from latentia.cli.inputs import load_model, match_columns, read_rows, rows_per_chunk
 from latentia.cli.outputs import check_output, write_array, write_pictures
 from latentia.errors import ConfigError
 
@@ -50,8 +50,9 @@ def apply(
 ) -> int:
     """Write what a verb makes of the rows of a file."""
     check_output(out, _TABLES if verb == "encode" else _PICTURES, overwrite=overwrite)
-    rows = read_rows(file, label, drop)
+    rows = read_rows(file, label, drop, run if verb != "decode" else None)
     model = load_model(run, device)
+    rows = match_columns(rows, model, run) if verb != "decode" else rows
     method = _method(model, verb, run)
     if out.suffix.lower() == ".png":
         import numpy as np
@@ -77,8 +78,9 @@ def score(
     """Print the mean of log p(x) with its standard error, and write a value a row where that is asked for."""
     if out is not None:
         check_output(out, _TABLES, overwrite=overwrite)
-    rows = read_rows(file, label, drop)
+    rows = read_rows(file, label, drop, run)
     model = load_model(run, device)
+    rows = match_columns(rows, model, run)
     sums = [0, 0.0, 0.0]  # n, mean, sum of squared distances from it (Welford, by chunks)
 
     def scored() -> Iterator[Array]:

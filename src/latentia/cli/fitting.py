@@ -71,8 +71,8 @@ def fit(request: Request, *, num_seeds: int | None) -> int:
     cls, arguments = _estimator(request)
     _check_data(request)
     runs.check_run_folder(request.folder, resume=request.resume, overwrite=request.overwrite)
-    storage.check_writable(request.folder)
     if num_seeds is not None:
+        storage.check_writable(request.folder)
         return seeds.fit_seeds(request, num_seeds)
     with _resumable():
         return _fit_one(request, cls, arguments)
@@ -129,13 +129,14 @@ def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int
         request.data, support=request.support, label=request.label, drop=request.drop, seed=request.split_seed
     )
     _tell_data(dataset)
+    storage.check_writable(out)
     # What can be refused is refused before anything is removed: by the estimator itself if it keeps a run folder.
     keeps_run = "run_mode" in arguments
     if request.overwrite and keeps_run and not runs.has_run(out):
         runs.remove_run(out)
     if request.resume and not runs.has_run(out):
         note(f"there is nothing to resume in {out}: starting anew")
-    record = records.Record(request.name, source, dataset.info.fingerprint)
+    record = records.Record(request.name, source, dataset.info.fingerprint, dataset.info.feature_names)
     try:
         model = cls(**arguments).fit(dataset.train)
     except Interrupted:

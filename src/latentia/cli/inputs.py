@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentia.cli import records
+from latentia.cli.console import note
 from latentia.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Rows", "load_model", "load_source", "read_rows", "rows_per_chunk"]
+__all__ = ["Rows", "load_model", "load_source", "match_columns", "read_rows", "rows_per_chunk"]
 
 _CHUNK_BYTES = 32 << 20  # of the rows as float32
 _CHUNK_ROWS = 10_000
@@ -91,8 +93,10 @@ class Rows:
                 yield self.content[start:stop]
 
 
-def read_rows(file: Path, label: str | None, drop: tuple[str, ...]) -> Rows:
+def read_rows(file: Path, label: str | None, drop: tuple[str, ...], run: Path | None = None) -> Rows:
     """Open a file of rows.
+
+    A table that comes without a word on its columns is read as the one that the run was fitted to, if it can be.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def read_rows(file: Path, label: str | None, drop: tuple[str, ...]) -> Rows:
     LatentiaError
         Whatever else the reader finds wrong; pickles are refused with advice.
     """
-    from latentia import data, storage
+    from latentia import storage
 
     if not file.exists():
         raise DataError(
@@ -110,10 +114,48 @@ def read_rows(file: Path, label: str | None, drop: tuple[str, ...]) -> Rows:
     if file.suffix.lower() == ".npy":
         content: Any = storage.read_npy(file, mmap=True)
     else:
-        content, _ = data.read(file, label=label, drop=drop)
+        content = _read(file, label, drop, run)
     if getattr(content, "ndim", 2) == 0 or len(content) == 0:
         raise DataError(f"{str(file)!r} holds no rows: at least one is needed")
     return Rows(content)
+
+
+def match_columns(rows: Rows, model: Any, run: Path) -> Rows:
+    """Put the columns of a table into the order of the model, which knows no names itself where a split was fitted.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or one too many.
+    """
+    record = records.read_record(run)
+    frame, features = rows.content, None if record is None else record.features
+    if features is None or not hasattr(frame, "iloc") or hasattr(model, "feature_names_in_"):
+        return rows
+    missing, unknown = set(features) - set(frame.columns), set(frame.columns) - set(features)
+    if missing or unknown:
+        wrong = [f"{name!r} is missing" for name in sorted(missing)] + [
+            f"{name!r} is unknown" for name in sorted(unknown)
+        ]
+        raise DataError(
+            f"the columns are not those that the model was fitted to: {', '.join(wrong[:5])}; "
+            "add what is missing, and leave out the others with --drop"
+        )
+    return Rows(frame[list(features)].to_numpy())
+
+
+def _read(file: Path, label: str | None, drop: tuple[str, ...], run: Path | None) -> Any:
+    from latentia import data
+
+    record = records.read_record(run) if run is not None and label is None and not drop else None
+    if record is not None and (record.source.label is not None or record.source.drop):
+        without = [*record.source.drop, *([record.source.label] if record.source.label is not None else [])]
+        with contextlib.suppress(DataError):  # it has no such columns
+            content, _ = data.read(file, label=record.source.label, drop=record.source.drop)
+            note(f"left out as when the model was fitted: {', '.join(without)}")
+            return content
+    content, _ = data.read(file, label=label, drop=drop)
+    return content
 
 
 def _read_mapped(mapped: Any, start: int, stop: int) -> Array:

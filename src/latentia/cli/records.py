@@ -37,6 +37,7 @@ class Record:
     estimator: str
     source: Source
     fingerprint: str | None = None
+    features: tuple[str, ...] | None = None  # the columns of a table, in the order of the model
     evaluations: Sequence[Mapping[str, Any]] = ()  # the model first, then the baselines, on the test split
     comparisons: Sequence[Mapping[str, Any]] = ()
     seconds: float | None = None
@@ -69,7 +70,12 @@ def read_record(folder: Path) -> Record | None:
         raise problem
     try:
         source = content.pop("source")
-        record = Record(source=Source(**{**source, "drop": tuple(source["drop"])}), **content)
+        features = content.pop("features", None)
+        record = Record(
+            source=Source(**{**source, "drop": tuple(source["drop"])}),
+            features=None if features is None else tuple(map(str, features)),
+            **content,
+        )
     except (TypeError, KeyError):
         raise problem from None
     texts = (record.estimator, record.source.data)

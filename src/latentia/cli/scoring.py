@@ -8,7 +8,7 @@ from typing import Any
 
 from latentia.cli.console import note, print_json, print_table, stdout
 from latentia.cli.exits import OK
-from latentia.cli.inputs import load_model, load_source
+from latentia.cli.inputs import load_model, load_source, match_columns, read_rows
 
 __all__ = ["evaluate", "print_evaluations"]
 
@@ -40,6 +40,8 @@ def evaluate(
 
 
 def _rows(run: Path, model: Any, data_name: str | None, label: str | None, drop: tuple[str, ...]) -> tuple[str, Any]:
+    import numpy as np
+
     from latentia import data
 
     if data_name is None:
@@ -47,8 +49,8 @@ def _rows(run: Path, model: Any, data_name: str | None, label: str | None, drop:
         return f"the test split of {dataset.info.name}", dataset.test.x
     if data_name in data.names() or not Path(data_name).exists():
         return f"the test split of {data_name}", data.load(data_name).test.x
-    rows, _ = data.read(data_name, label=label, drop=drop)
-    return f"all rows of {data_name}", rows
+    rows = match_columns(read_rows(Path(data_name), label, drop, run), model, run).content
+    return f"all rows of {data_name}", rows if hasattr(rows, "iloc") else np.array(rows)  # off the disk
 
 
 def print_evaluations(evaluations: Sequence[Any], *, title: str) -> None:
