@@ -100,7 +100,8 @@ def start_tests(root: Path, folder: Path, tests: Sequence[str]) -> int:
         sys.path.insert(0, str(folder / "src"))
         code = 70  # should pytest itself not end well
         try:
-            options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"]
+            unneeded = ("cacheprovider", "xdist", "hypothesispytest")
+            options = ["-x", "-q", "--tb=short", *(f"-pno:{plugin}" for plugin in unneeded)]
             code = int(pytest.main([*options, *tests]))
         except BaseException:  # noqa: BLE001 - whatever it is, this process is a fork and must end here
             traceback.print_exc()
