@@ -121,6 +121,33 @@ def test_everything_is_on_the_disk_before_it_is_renamed(
     assert ("fsync", events[renames[0]][1]) in events[renames[0] :]  # and the new name is brought to the disk after it
 
 
+def test_files_are_moved_after_the_new_set_counts_and_the_manifest_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def logged_fsync(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == tmp_path.stat().st_ino:
+            events.append("fsync")
+        fsync(descriptor)
+
+    def logged_rename(source: Any, target: Any) -> None:
+        events.append(f"rename {Path(target).name}")
+        rename(source, target)
+
+    def logged_replace(source: Any, target: Any) -> None:
+        events.append(f"move {Path(target).name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", logged_fsync)
+    monkeypatch.setattr(os, "rename", logged_rename)
+    monkeypatch.setattr(os, "replace", logged_replace)
+    write_files(tmp_path, {"z": b"1", "a": b"2"})
+    # Without the first fsync a power cut could undo the rename and keep the moves.
+    assert events == ["rename .pending", "fsync", "move a", "move z", "move manifest.json", "fsync"]
+
+
 def _full(file: BinaryIO) -> None:
     file.write(b"x" * 1000)
     raise OSError(errno.ENOSPC, "No space left on device")

@@ -92,6 +92,7 @@ def test_any_content_of_a_stale_lock_is_harmless(tmp_path: Path, text: str) -> N
     (tmp_path / "lock").write_text(text, encoding="latin1")
     with RunLock(tmp_path) as lock:
         assert "\x1b" not in (lock.recovered or "")
+        assert json.loads(lock.path.read_text())["pid"] == os.getpid()
 
 
 def test_lock_is_released_after_an_error(tmp_path: Path) -> None:

@@ -270,6 +270,4 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> 
     with archive.open(info) as file:
         shape, fortran, dtype = _read_header(file, what)
         _check_size(what, math.prod(shape) * dtype.itemsize, info.file_size - file.tell())
-        values = _read_values(file, what, shape, fortran, dtype)
-        file.read(1)  # the checksum is compared at the end of the stream
-        return values
+        return _read_values(file, what, shape, fortran, dtype)  # zipfile compares the checksum at the last byte
