@@ -57,9 +57,9 @@ def test_what_cannot_be_a_table_is_refused() -> None:
 def test_models_are_compared_row_by_row() -> None:
     rows = np.array([-10.0, -20.0, -30.0, -40.0])
     differences = np.array([1.0, 2.0, 3.0, 4.0])  # mean 2.5, standard deviation √(5/3), standard error 0.645
-    mine, theirs = evaluation(per_row=rows + differences), evaluation(name="PPCA", per_row=rows)
-    assert paired_sentence(mine, theirs) == "VAE lies 2.50 ± 0.65 nats above PPCA."
-    assert paired_sentence(theirs, mine) == "PPCA lies 2.50 ± 0.65 nats below VAE."
+    mine, theirs = evaluation(per_row=rows + differences), evaluation(name="PPCA", kind="exact", per_row=rows)
+    assert paired_sentence(mine, theirs) == "VAE’s bound lies 2.50 ± 0.65 nats above PPCA."
+    assert paired_sentence(theirs, mine) == "PPCA lies 2.50 ± 0.65 nats below VAE’s bound."
     assert paired_sentence(mine, evaluation(per_row=rows[:3])) == ""
     assert paired_sentence(mine, evaluation()) == ""
 

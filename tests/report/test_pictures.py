@@ -47,6 +47,12 @@ def test_zero_is_black_and_the_top_is_white() -> None:
     np.testing.assert_allclose(pictures[..., 0], pictures[..., 2])
 
 
+def test_reals_run_from_their_smallest_to_their_largest_value() -> None:
+    pictures = as_pictures(np.array([[[-3.0, 5.0], [1.0, np.nan]]]), (-3.0, 5.0))
+    assert pictures[0, ..., 0].tolist() == [[0.0, 1.0], [0.5, 0.0]]
+    assert as_pictures(np.array([[[-9.0, 9.0]]]), (-3.0, 5.0))[0, 0, :, 0].tolist() == [0.0, 1.0]
+
+
 def test_colours_stay_as_they_are() -> None:
     items = np.arange(2 * 2 * 3).reshape(1, 2, 2, 3)
     np.testing.assert_allclose(as_pictures(items, (0.0, 11.0)), items / 11.0)

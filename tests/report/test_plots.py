@@ -221,6 +221,17 @@ def test_the_map_shows_the_means_in_their_classes_colours() -> None:
     drawn(ax).figure.savefig("/dev/null", format="png")  # what looks like mathematics is not read as such
 
 
+@pytest.mark.parametrize(("count", "coloured"), [(1, False), (2, True), (20, True), (21, False)])
+def test_classes_are_coloured_while_they_can_be_told_apart(count: int, coloured: bool) -> None:
+    x = np.random.default_rng(0).integers(0, 17, (60, 4, 4)).astype(np.uint8)
+    ax = plots.latent_scatter(Linear((4, 4), GREY), x, np.arange(60) % count)
+    assert len(ax.texts) == (count if coloured else 0)
+    groups = drawn(ax).collections
+    assert len(groups) == (2 if coloured and count > 10 else 1)  # past ten classes, another shape
+    assert sum(len(group.get_offsets()) for group in groups) == len(x)
+    assert len(np.unique(groups[0].get_facecolors(), axis=0)) == (min(count, 10) if coloured else 1)
+
+
 def test_more_than_two_dimensions_are_shown_through_their_pca() -> None:
     rng = np.random.default_rng(0)
     turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]

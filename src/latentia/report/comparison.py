@@ -13,6 +13,7 @@ from latentia.errors import ConfigError
 from latentia.report import page, plots
 from latentia.report.contracts import Fitted, as_fitted, drawn_support, info_of, is_encoder, name_of, require_fitted
 from latentia.report.pictures import is_picture
+from latentia.report.plots.latent import shown_classes
 from latentia.report.plots.rows import shown_features
 from latentia.report.provenance import signature
 from latentia.report.sections import Subject, read_numbers
@@ -229,5 +230,5 @@ def maps(subjects: Mapping[str, Subject]) -> str:
             y = None if subject.y is None else subject.y[rows]
             ax = plots.latent_scatter(subject.fitted, subject.x[rows], y, new_axes(320, 320))
             drawn.append(page.figure(ax, f"map{index}", name, ""))
-    coloured = ", coloured by class" if next(iter(subjects.values())).y is not None else ""
+    coloured = ", coloured by class" if shown_classes(next(iter(subjects.values())).y) else ""
     return page.section("Latent maps", f"Posterior means{coloured}. {said}", page.figures("many", *drawn))

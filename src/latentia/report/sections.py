@@ -16,6 +16,7 @@ from latentia.report.contracts import Encoder, Fitted, as_fitted, history_of, in
 from latentia.report.pictures import is_picture
 from latentia.report.plots.curves import row_scores, term_names
 from latentia.report.plots.images import pick_scored
+from latentia.report.plots.latent import shown_classes
 from latentia.report.plots.rows import shown_features
 from latentia.report.selection import choose_rows, say_rows
 from latentia.report.tables import NumbersTable, numbers_table, paired_sentence
@@ -219,7 +220,7 @@ def latent_map(subject: Subject, fitted: Encoder) -> str:
     rows, said = subject.choose(MOST_POINTS)
     y = None if subject.y is None else subject.y[rows]
     circles = " The circles hold 39 % and 86 % of the prior." if fitted.latent_dim == 2 else ""
-    what = "Posterior means, coloured by class." if y is not None else "Posterior means."
+    what = "Posterior means, coloured by class." if shown_classes(y) else "Posterior means."
     drawn = plots.latent_scatter(fitted, subject.x[rows], y)
     return page.figure(drawn, "map", "The map", f"{what}{circles} {said}")
 

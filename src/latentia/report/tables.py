@@ -91,7 +91,8 @@ def paired_sentence(own: Evaluation, other: Evaluation) -> str:
     )
     side = "above" if differences.mean() >= 0 else "below"
     error = "" if spread is None else f" ± {spread}"
-    return f"{clean(own.name)} lies {value}{error} nats {side} {clean(other.name)}."
+    first, second = (f"{clean(item.name)}{'’s bound' if 'bound' in item.kind else ''}" for item in (own, other))
+    return f"{first} lies {value}{error} nats {side} {second}."
 
 
 def joined(value: float | None, error: float | None) -> str:

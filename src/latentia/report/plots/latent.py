@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from latentia.errors import ConfigError, DataError
 from latentia.report.contracts import Fitted, as_fitted, info_of, name_of, require_encoder, require_rows
 from latentia.report.plots.rows import point_size
-from latentia.report.style import LIGHT, TEXT_SIZE, class_colour, class_marker, dress, new_axes
+from latentia.report.style import LIGHT, MARKERS, TEXT_SIZE, class_colour, class_marker, dress, new_axes
 from latentia.report.text import clean
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["class_names", "kl_per_dimension", "latent_scatter", "map_of_means"]
 
-MOST_CLASSES = 40  # beyond these, neither colour nor shape can tell classes apart
+MOST_CLASSES = 20  # beyond these, neither colour nor shape can tell classes apart
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def latent_scatter(fitted: Fitted, x: NDArray[Any], y: NDArray[Any] | None = Non
     Returns
     -------
     Axes
-        Its first collection holds the points, in the rows' order.
+        Its first collection holds the points in the rows' order (up to ten classes; one more for each further shape).
     """
     encoder = require_encoder(fitted, "latent_scatter")
     x = require_rows(fitted, x, "latent_scatter")
@@ -57,26 +57,12 @@ def latent_scatter(fitted: Fitted, x: NDArray[Any], y: NDArray[Any] | None = Non
     points, names = map_of_means(means, labels)
     ax = new_axes(440, 440, ax)
     dress(ax, x=names[0], y=names[1], frame="left bottom")
-    classes = [] if labels is None else [int(label) for label in np.unique(labels) if label >= 0]
-    coloured = labels is not None and 1 < len(classes) <= MOST_CLASSES
-    colours = point_colours(labels, classes) if labels is not None and coloured else [LIGHT["model"]]
-    dots = ax.scatter(
-        points[:, 0],
-        points[:, 1],
-        s=point_size(len(points)),
-        c=colours,
-        alpha=0.75,
-        linewidths=0,
-        zorder=2,
-        clip_on=False,
-    )
-    dots.set_gid("points")
+    classes = shown_classes(labels)
+    draw_points(ax, points, class_indices(labels, classes, len(points)))
     if means.shape[1] == 2:
         ax.set_aspect("equal", adjustable="datalim")
         draw_prior(ax)
-    if coloured and labels is not None:
-        if len(classes) > 10:
-            shape_points(dots, [classes.index(label) if label in classes else 0 for label in labels])
+    if classes and labels is not None:
         label_classes(ax, points, labels, classes, class_names(fitted, classes))
     return ax
 
@@ -115,17 +101,30 @@ def draw_prior(ax: Axes) -> None:
         )  # fmt: skip
 
 
-def point_colours(labels: NDArray[Any], classes: Sequence[int]) -> list[str]:
-    """Give each row the colour of its class; rows without a label are grey."""
-    return [class_colour(classes.index(label)) if label in classes else LIGHT["rule"] for label in labels]
+def shown_classes(labels: NDArray[Any] | None) -> list[int]:
+    """Return the classes that a map tells apart; none where there is only one, or too many."""
+    classes = [] if labels is None else [int(label) for label in np.unique(labels) if label >= 0]
+    return classes if 1 < len(classes) <= MOST_CLASSES else []
 
 
-def shape_points(dots: Any, indices: Sequence[int]) -> None:
-    """Give each point its class's shape."""
-    from matplotlib.markers import MarkerStyle
+def class_indices(labels: NDArray[Any] | None, classes: Sequence[int], count: int) -> NDArray[np.intp]:
+    """Give each row the place of its class, −1 where it has none."""
+    if labels is None or not classes:
+        return np.full(count, -1)
+    return np.array([classes.index(label) if label in classes else -1 for label in labels])
 
-    shapes = [MarkerStyle(class_marker(index)) for index in indices]
-    dots.set_paths([shape.get_path().transformed(shape.get_transform()) for shape in shapes])
+
+def draw_points(ax: Axes, points: Floats, indices: NDArray[np.intp]) -> None:
+    """Draw points in the colour and the shape of their classes; grey for −1, one colour where there are no classes."""
+    unlabelled = LIGHT["rule"] if indices.max() >= 0 else LIGHT["model"]
+    colours = np.array([unlabelled if index < 0 else class_colour(index) for index in indices])
+    shapes = np.array([class_marker(max(index, 0)) for index in indices])
+    for shape in dict.fromkeys(sorted(shapes, key=MARKERS.index)):
+        of_it = shapes == shape
+        ax.scatter(
+            points[of_it, 0], points[of_it, 1], s=point_size(len(points)), c=list(colours[of_it]), marker=str(shape),
+            alpha=0.75, linewidths=0, zorder=2, clip_on=False,
+        )  # fmt: skip
 
 
 def class_names(fitted: Fitted, classes: Sequence[int]) -> list[str]:
