@@ -1,4 +1,4 @@
-"""The Bernoulli density has one way with gradients and a faster one without: both are Σ x log p + (1 − x) log(1 − p)."""
+"""The Bernoulli density has one way with gradients and a faster one without: both are its definition."""
 
 from __future__ import annotations
 
