@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from latentia.data import Info, Support
 from latentia.errors import ConfigError, DataError, DivergedError, Interrupted
 from latentia.estimators.inputs import checked_rows, unpack
+from latentia.estimators.likelihoods import LikelihoodChoice, resolve
 from latentia.estimators.limits import Limit, Whole, check_parameters
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.evaluation import Evaluation, map_rows
@@ -58,6 +59,7 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
     device_: torch.device
     info_: dict[str, Any]
     history_: list[dict[str, Any]]
+    likelihood_: LikelihoodChoice
     likelihood_name_: str
 
     def fit(self, X: Any, y: Any = None, *, X_valid: Any = None) -> Self:
@@ -223,6 +225,13 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
         """Return what ``_build`` needs beside the constructor's arguments, as JSON values."""
 
     # What they share.
+
+    def _resolve_likelihood(self, rows: Array) -> None:
+        """Choose the likelihood for all rows as the model will see them, or refuse the one that was asked for."""
+        support = Support("binary") if self._binarizing() else self.support_
+        observed = f"data with values from {rows.min():g} to {rows.max():g} (support {str(support)!r})"
+        self.likelihood_ = resolve(getattr(self, "likelihood", "auto"), support, observed)
+        self.likelihood_name_ = self.likelihood_.name
 
     def _names(self) -> tuple[str, ...] | None:
         return tuple(map(str, getattr(self, "feature_names_in_", ()))) or None

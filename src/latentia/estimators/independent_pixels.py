@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from latentia.estimators.base import Array, GenerativeEstimator
-from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
+from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
 from latentia.estimators.limits import Choice, Limit
 from latentia.estimators.preprocessing import Preprocessing, warn_of_constants
 from latentia.evaluation import EXACT, Evaluation, exact_evaluation
@@ -68,13 +68,10 @@ class IndependentPixels(GenerativeEstimator):
         self.random_state = random_state
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
+        self._resolve_likelihood(rows)
         self.preprocessing_ = Preprocessing.fit(
             rows, self.support_, self.event_shape_, self._binarizing(), self.seed_, "float64", self._names()
         )
-        support = self.preprocessing_.model_support
-        observed = f"data with values from {rows.min():g} to {rows.max():g} (support {str(support)!r})"
-        self.likelihood_ = resolve(self.likelihood, support, observed)
-        self.likelihood_name_ = self.likelihood_.name
         self.device_, self.num_threads_ = torch.device("cpu"), torch.get_num_threads()
         module, stored = self._build(self._spec()), self.preprocessing_.store(rows)
         module.fit(torch.from_numpy(stored))

@@ -18,7 +18,7 @@ from latentia.errors import ConfigError
 from latentia.estimators.attempts import Resumed, fit_within_memory, read_resumed
 from latentia.estimators.base import ROWS_PER_BLOCK, Array, LatentEstimator
 from latentia.estimators.devices import resolve_device
-from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
+from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
 from latentia.estimators.networks import NETWORKS, build_networks, building, choose_network, own_networks, widths_of
 from latentia.estimators.parameters import parameters_as_json
@@ -230,6 +230,7 @@ class VAE(LatentEstimator):
         dtype = "float64" if self.precision == "float64" else "float32"
         if self.objective == "iwae" and (self.beta != 1.0 or self.kl_warmup_epochs):
             raise ConfigError("objective='iwae' has no divergence to weigh: leave beta and kl_warmup_epochs out")
+        self._resolve_likelihood(rows)
         if valid is None and self.validation_fraction > 0 and len(rows) >= _MIN_ROWS_TO_SPLIT:
             kept, held = split_rows(len(rows), self.seed_, 1.0 - self.validation_fraction)
             rows, valid = rows[kept], rows[held]
@@ -239,13 +240,11 @@ class VAE(LatentEstimator):
         binarize, names = self._binarizing(), self._names()
         pre = Preprocessing.fit(rows, self.support_, self.event_shape_, binarize, self.seed_, dtype, names)
         self.preprocessing_ = pre
-        choice = resolve(self.likelihood, pre.model_support, self._observed(rows))
-        self.likelihood_name_, self.likelihood_ = choice.name, choice
         self.network_name_ = choose_network(self.network, self.event_shape_) if isinstance(self.network, str) else "own"
         self.device_ = resolve_device(self.device)
         rows, valid = pre.store(rows, training=True), None if valid is None else pre.store(valid)
-        if choice.floor is not None:
-            warn_of_constants(pre, rows, choice.floor, names)
+        if self.likelihood_.floor is not None:
+            warn_of_constants(pre, rows, self.likelihood_.floor, names)
         self.num_threads_, self.interrupted_ = self.num_threads or 1, None
         resumed = self._resumed()
         result = fit_within_memory(
@@ -268,10 +267,6 @@ class VAE(LatentEstimator):
     def _resumed(self) -> Resumed | None:
         """Return what a resumed run takes over from its checkpoint beside the weights."""
         return read_resumed(self.run_dir) if self.run_dir is not None and self.run_mode == "resume" else None
-
-    def _observed(self, rows: Array) -> str:
-        low, high = rows.min(), rows.max()
-        return f"data with values from {low:g} to {high:g} (support {str(self.preprocessing_.model_support)!r})"
 
     def _spec(self) -> dict[str, Any]:
         return {
