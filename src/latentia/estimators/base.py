@@ -200,6 +200,7 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
     @property
     def num_parameters_(self) -> int:
         """Number of fitted numbers in the model."""
+        self._check_fitted()
         return sum(t.numel() for t in self.module_.state_dict().values() if t.is_floating_point())
 
     # What a kind of model adds.
@@ -307,11 +308,11 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Generat
     def transform(self, X: Any) -> Array:
         """Return the posterior means E_q[z | x], shape (n, L); float64 for float64 data, else float32."""
         rows = self._rows(X)
-        return self._map(lambda x: self._moments(x)[0], rows, (self.latent_dim,), _float_like(rows))
+        return self._map(lambda x: self._moments(x)[0], rows, (self._latents,), _float_like(rows))
 
     def posterior(self, X: Any) -> Posterior:
         """Return the means and standard deviations of q(z | x), each of shape (n, L)."""
-        rows, width = self._rows(X), (self.latent_dim,)
+        rows, width = self._rows(X), (self._latents,)
         both = self._map(lambda x: torch.stack(self._moments(x), 1), rows, (2, *width), _float_like(rows))
         return Posterior(both[:, 0], both[:, 1])
 
@@ -325,8 +326,8 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Generat
         """
         self._check_fitted()
         z = np.asarray(Z)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise DataError(f"latent vectors have the shape (n, {self.latent_dim}), but an array of {z.shape} came")
+        if z.ndim != 2 or z.shape[1] != self._latents:
+            raise DataError(f"latent vectors have the shape (n, {self._latents}), but an array of {z.shape} came")
         if z.dtype.kind not in "biuf" or not np.isfinite(z).all():
             raise DataError("latent vectors must be finite numbers")
         dtype = _float_like(z)
@@ -351,8 +352,13 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Generat
         """Return E[x | z] in the model's units, shape (m, *E) or (m, D)."""
 
     @property
+    def _latents(self) -> int:
+        """L as a plain integer: a search over a range of NumPy's passes NumPy's."""
+        return int(self.latent_dim)
+
+    @property
     def _n_features_out(self) -> int:
-        return self.latent_dim
+        return self._latents
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -84,7 +84,7 @@ class PPCA(LatentEstimator):
         cell, shift = (1.0 / 12.0, 0.5) if self._discrete_dims else (0.0, 0.0)
         # Rows in a subspace would have no noise and an infinite density.
         floor = max(1e-12, _FLOOR * float(x.var(0, correction=0).mean()))
-        model = PPCAModel.fit(x, self.latent_dim, cell_variance=cell, min_variance=floor)
+        model = PPCAModel.fit(x, self._latents, cell_variance=cell, min_variance=floor)
         if float(model.noise_variance) <= floor:
             warnings.warn(
                 f"the rows lie in a subspace: the noise variance is held at its floor of {floor:.3g}, and log p(x) "
@@ -102,7 +102,7 @@ class PPCA(LatentEstimator):
     def _build(self, spec: Mapping[str, Any]) -> nn.Module:
         d = int(spec["num_columns"])
         mean = torch.zeros(d, dtype=torch.float64)
-        return PPCAModel(mean, torch.zeros(d, self.latent_dim, dtype=torch.float64), 1.0)
+        return PPCAModel(mean, torch.zeros(d, self._latents, dtype=torch.float64), 1.0)
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         q = self.module_.encoder(self._centred(x))

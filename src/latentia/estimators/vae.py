@@ -285,14 +285,14 @@ class VAE(LatentEstimator):
                 spec["network"],
                 event_shape=self.event_shape_,
                 support=support,
-                latent_dim=self.latent_dim,
+                latent_dim=self._latents,
                 outputs_per_element=choice.outputs(support),
                 hidden=widths_of(self.hidden),
                 activation=self.activation,
                 initialisation=self.initialisation,
             )
         module = VariationalAutoencoder(
-            prior=StandardNormal(self.latent_dim),
+            prior=StandardNormal(self._latents),
             encoder=DiagonalGaussian(encoder),
             decoder=choice.build(decoder, self.event_shape_, support),
         )
@@ -338,21 +338,21 @@ class VAE(LatentEstimator):
         """Refuse an encoder of the user's own whose output has another length than the latent space needs."""
         encoder: Any = self.module_.encoder
         out = encoder.network(torch.from_numpy(row).to(self.device_, self._dtype))
-        if tuple(out.shape) != (1, 2 * self.latent_dim):
+        if tuple(out.shape) != (1, 2 * self._latents):
             raise ConfigError(
                 f"the encoder's network must map (n, {', '.join(map(str, self.event_shape_))}) to "
-                f"(n, {2 * self.latent_dim}), a mean and a log-scale for each of the {self.latent_dim} latent "
+                f"(n, {2 * self._latents}), a mean and a log-scale for each of the {self._latents} latent "
                 f"dimensions, but it maps one row to shape {tuple(out.shape)}"
             )
 
     def _train(self, rows: Array, valid: Array | None, micro_batch_size: int | None) -> TrainingResult:
         pre, model, dtype = self.preprocessing_, self.module_, self._dtype
-        value_name, beta = self.objective, self._beta()
+        value_name, beta, samples = self.objective, self._beta(), int(self.num_samples)
 
         def objective(x: Tensor, noise: Tensor, weight: Tensor | float | None) -> Result:
             if value_name == "iwae":
-                return iwae(model, x, num_samples=self.num_samples, noise=noise)
-            return elbo(model, x, num_samples=self.num_samples, noise=noise, beta=weight)
+                return iwae(model, x, num_samples=samples, noise=noise)
+            return elbo(model, x, num_samples=samples, noise=noise, beta=weight)
 
         def terms(result: Result) -> dict[str, Tensor]:
             return {value_name: result.value, **result.terms}
@@ -366,7 +366,7 @@ class VAE(LatentEstimator):
         def validate(batch: Tensor, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return terms(objective(batch.to(dtype), inputs["z"].transpose(0, 1), None))
 
-        z_noise = {"z": Noise("normal", (self.num_samples, self.latent_dim))}
+        z_noise = {"z": Noise("normal", (samples, self._latents))}
         kind = pre.noise_kind
         binarizing = {} if kind is None else {"binarize": Noise(kind, self.event_shape_)}  # type: ignore[arg-type]
         player = Player(
@@ -416,7 +416,7 @@ class VAE(LatentEstimator):
     def _beta(self) -> float | Schedule | None:
         """Return the weight of the divergence where it is not simply 1."""
         if self.kl_warmup_epochs:
-            return Linear(0.0, float(self.beta), self.kl_warmup_epochs)
+            return Linear(0.0, float(self.beta), int(self.kl_warmup_epochs))
         return None if self.beta == 1.0 else float(self.beta)
 
     def _rate_schedule(self) -> Schedule | None:
@@ -424,9 +424,9 @@ class VAE(LatentEstimator):
             case "constant":
                 return None
             case "cosine":
-                return Cosine(self.max_epochs)
+                return Cosine(int(self.max_epochs))
             case "exponential":
-                return Exponential(1.0, 0.05, self.max_epochs)
+                return Exponential(1.0, 0.05, int(self.max_epochs))
             case other:
                 return other  # type: ignore[return-value]  # the limits let only a function through
 
@@ -450,7 +450,7 @@ class VAE(LatentEstimator):
         return mean
 
     def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
-        z = torch.randn(n, self.latent_dim, generator=generator, dtype=self._dtype).to(self.device_)
+        z = torch.randn(n, self._latents, generator=generator, dtype=self._dtype).to(self.device_)
         drawn: Tensor = self.module_.decoder(z).sample(generator=generator)
         return drawn
 
@@ -477,7 +477,7 @@ class VAE(LatentEstimator):
             self.module_,
             torch.from_numpy(stored).to(self.device_).to(self._dtype),
             num_samples=k,
-            noise=lambda i: noise.normal(i, (k, self.latent_dim), self._dtype),
+            noise=lambda i: noise.normal(i, (k, self._latents), self._dtype),
             bfloat16=precision == "bfloat16",
         )
 
