@@ -52,6 +52,8 @@ def _check(dataset: data.Dataset, rows: tuple[int, int, int]) -> None:
             assert split.y.shape == (len(split),)
     assert info.licence
     assert info.citation.startswith("@")
+    assert info.citation.count("{") == info.citation.count("}")
+    assert "{'" not in info.citation  # an accent of TeX that lost its backslash
     assert info.homepage.startswith("http")
     assert "{seed}" not in info.split
 

@@ -117,8 +117,13 @@ def test_labels_that_are_numbers(tmp_path: Path, values: list[Any], classes: tup
 
 def test_text_is_refused_with_the_column_and_a_value(tmp_path: Path) -> None:
     path = _write(tmp_path / "x.csv")
-    expected = r"column kind of x\.csv holds text \(for example 'fox'\), .*name it in drop, or in label if it holds the"
+    expected = r"column kind of x\.csv holds text \(for example 'fox'\), but only numbers can be modelled: name such"
     with pytest.raises(DataError, match=expected):
+        data.load(path)
+    FRAME.assign(other="x", third="y").to_csv(path, index=False)
+    with pytest.raises(
+        DataError, match="can be modelled; nor do other, third hold numbers: name such columns in drop, or"
+    ):
         data.load(path)
     (tmp_path / "y.csv").write_text("a,b\n" + "1,2\n" * 10 + "1,?\n")
     with pytest.raises(DataError, match=r"column b of y\.csv holds text \(for example '\?'\)"):

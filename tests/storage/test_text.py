@@ -59,9 +59,9 @@ def test_json_depth() -> None:
 
 def test_json_of_many_keys_is_fast() -> None:
     text = json.dumps({str(number): number for number in range(50_000)}).encode()
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(parse_json(text, "x")) == 50_000
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 def test_json_size_and_encoding(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ register(
             class_names=DIGITS,
             licence="CC BY-SA 3.0 (as usually given)",
             citation="""@article{lecun1998gradient,
-  author = {LeCun, Yann and Bottou, L{\'e}on and Bengio, Yoshua and Haffner, Patrick},
+  author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
   title = {Gradient-based learning applied to document recognition},
   journal = {Proceedings of the IEEE},
   volume = {86},

@@ -159,11 +159,12 @@ def _numbers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Refuse columns of anything but numbers and truth values, and give the rest plain NumPy types."""
     import pandas as pd
 
+    bad = [str(name) for name, column in frame.items() if not _is_real(column)]
+    if bad:
+        raise DataError(_no_numbers(frame[bad[0]], bad, path))
     columns = {}
     for name, column in frame.items():
         kind = column.dtype
-        if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind):
-            raise DataError(_no_numbers(str(name), column, path))
         if isinstance(kind, np.dtype):
             columns[name] = column.to_numpy()
         elif column.isna().any():
@@ -173,16 +174,24 @@ def _numbers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _no_numbers(name: str, column: pd.Series[Any], path: Path) -> str:
+def _is_real(column: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype)
+
+
+def _no_numbers(column: pd.Series[Any], bad: Sequence[str], path: Path) -> str:
     import pandas as pd
 
     present = column.dropna()
     odd = present[pd.to_numeric(present, errors="coerce").isna()] if _is_text(present) else present
     example = f" (for example {show(repr(odd.iloc[0]))})" if len(odd) else ""
     kind = "text" if _is_text(present) else f"values of type {show(column.dtype)}"
+    others = ", ".join(bad[1:12]) + (", …" if len(bad) > 12 else "")
+    more = f"; nor do {others} hold numbers" if others else ""
     return (
-        f"column {name} of {show(path.name)} holds {kind}{example}, but only numbers can be modelled: "
-        "name it in drop, or in label if it holds the classes"
+        f"column {bad[0]} of {show(path.name)} holds {kind}{example}, but only numbers can be modelled{more}: "
+        "name such columns in drop, or one in label if it holds the classes"
     )
 
 
