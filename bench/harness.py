@@ -146,7 +146,11 @@ def parser(description: str | None, turns: int) -> argparse.ArgumentParser:
     """Return the arguments that every benchmark takes."""
     made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     made.add_argument("--turns", type=int, default=turns, help="turns per contender, of which the median is taken")
-    made.add_argument("--pythae-python", help="interpreter of an environment with Pythae (see bench/README.md)")
+    made.add_argument(
+        "--pythae-python",
+        type=lambda path: str(Path(path).absolute()),
+        help="interpreter of an environment with Pythae (see bench/README.md)",
+    )
     made.add_argument("--worker", help=argparse.SUPPRESS)
     made.add_argument("--options", type=json.loads, default={}, help=argparse.SUPPRESS)
     return made
