@@ -60,6 +60,7 @@ def test_models_are_compared_row_by_row() -> None:
     mine, theirs = evaluation(per_row=rows + differences), evaluation(name="PPCA", kind="exact", per_row=rows)
     assert paired_sentence(mine, theirs) == "VAE’s bound lies 2.50 ± 0.65 nats above PPCA."
     assert paired_sentence(theirs, mine) == "PPCA lies 2.50 ± 0.65 nats below VAE’s bound."
+    assert paired_sentence(theirs, mine, ("a", "\nb")) == "a lies 2.50 ± 0.65 nats below b’s bound."
     assert paired_sentence(mine, evaluation(per_row=rows[:3])) == ""
     assert paired_sentence(mine, evaluation()) == ""
 

@@ -16,6 +16,7 @@ from latentia import report
 from latentia.data import Info, Split, Support
 from latentia.errors import ConfigError, DataError
 from latentia.report import plots
+from latentia.report.provenance import loading
 from latentia.report.render import to_svg
 from latentia.report.selection import choose_rows
 from latentia.report.style import DARK, LIGHT
@@ -61,10 +62,12 @@ def write(fitted: Any, split: Split, folder: Path, **options: Any) -> str:
     return report.write(fitted, split, folder / "report.html", **options).read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     model = Linear((4, 4), GREY, info={"name": "toy", "class_names": ["a", "b", "c"]})
-    return write(model, grey_split(), tmp_path, baselines=[Flat((4, 4), GREY), evaluation(name="PPCA")])
+    return write(
+        model, grey_split(), tmp_path_factory.mktemp("page"), baselines=[Flat((4, 4), GREY), evaluation(name="PPCA")]
+    )
 
 
 def test_the_page_has_every_section(page: str) -> None:
@@ -159,9 +162,10 @@ def test_a_table_may_have_evil_columns(tmp_path: Path) -> None:
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}
 
 
-def test_letters_without_a_glyph_are_left_to_the_browser(tmp_path: Path) -> None:
-    model = Linear((4, 4), GREY, info={"class_names": ["数字", "😀", "c"]})
-    assert "数字" in write(model, grey_split(), tmp_path)
+def test_letters_without_a_glyph_are_left_to_the_browser() -> None:
+    split = grey_split()
+    ax = plots.latent_scatter(Linear((4, 4), GREY, info={"class_names": ["数字", "😀", "c"]}), split.x, split.y)
+    assert ">数字</text>" in to_svg(ax, name="n", label="")
 
 
 def test_the_rows_named_are_the_rows_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +186,8 @@ def test_the_rows_named_are_the_rows_drawn(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(drawn[0], split.x[named])
 
 
-def test_the_scored_rows_are_named(tmp_path: Path) -> None:
+def test_the_scored_rows_are_named(page: str) -> None:
     split = grey_split()
-    page = write(Linear((4, 4), GREY), split, tmp_path)
     scores = -split.x.reshape(40, -1).sum(axis=1, dtype=float)
     for title, order in (("Most likely", np.argsort(-scores, kind="stable")), ("Least likely", None)):
         (listed,) = re.findall(rf"<b>{title}\.</b> Test rows ([\d, ]+)\.", page)
@@ -220,21 +223,20 @@ def test_figures_take_the_pages_colours(page: str) -> None:
 
 
 def test_a_page_beside_a_saved_model_says_how_to_load_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "runs" / "toy").mkdir(parents=True)
-    (tmp_path / "runs" / "toy" / "config.json").write_text("{}")
+    model, folder = Flat((4, 4), GREY), Path("runs/toy")
     monkeypatch.chdir(tmp_path)
-    relative = write(Linear((4, 4), GREY), grey_split(), Path("runs/toy"))
-    assert "lt.load(&#x27;runs/toy&#x27;)" in relative
-    absolute = write(Linear((4, 4), GREY), grey_split(), tmp_path / "runs" / "toy")
-    assert "lt.load(&#x27;toy&#x27;)" in absolute
-    assert str(tmp_path) not in absolute
+    folder.mkdir(parents=True)
+    assert ".save('models/flat')" in loading(model, folder / "report.html")
+    (folder / "config.json").write_text("{}")
+    assert loading(model, folder / "report.html").splitlines()[2] == "flat = lt.load('runs/toy')"
+    assert "lt.load('toy')" in loading(model, tmp_path / folder / "report.html")  # no path of this machine
 
 
 def test_writing_replaces_the_page_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.html"
     assert report.write(Flat((4, 4), GREY), grey_split(), str(path)) == path
     before = path.read_bytes()
-    report.write(Linear((4, 4), GREY), grey_split(), path)
+    report.write(Flat((4, 4), GREY), grey_split(20), path)
     assert path.read_bytes() != before
     assert [file.name for file in path.parent.iterdir() if not file.name.startswith(".")] == ["report.html"]
 
@@ -250,7 +252,7 @@ def test_one_row_is_enough(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_that_is_known_is_not_made_again(tmp_path: Path) -> None:
-    class Costly(Linear):
+    class Costly(Flat):
         def evaluate(self, x: NDArray[Any], /) -> Any:
             raise AssertionError("evaluated twice")
 
@@ -288,10 +290,12 @@ def test_the_best_model_is_marked_unless_they_score_different_things(tmp_path: P
         class preprocessing_:  # noqa: N801 - stands for an attribute
             model_support = Support("binary")
 
-    known = [evaluation(log_prob=-60.0), evaluation(log_prob=-50.0)]
+    rows = np.arange(40.0)
+    known = [evaluation(log_prob=-60.0, per_row=rows), evaluation(log_prob=-50.0, kind="exact", per_row=rows + 10)]
     pair = [Linear((4, 4), GREY), Linear((4, 4), GREY)]
     page = report.compare(pair, tmp_path / "a.html", split=grey_split(), evaluations=known).read_text()
     assert re.findall(r'<tr class="own"><th scope="row">(.*?)</th>', page) == ["Linear (2)"]
+    assert "Linear (2) lies 10.00 nats above Linear’s bound." in page
     mixed = [Linear((4, 4), GREY), Binary((4, 4), GREY)]
     page = report.compare(mixed, tmp_path / "b.html", split=grey_split(), evaluations=known).read_text()
     assert 'class="own"' not in page

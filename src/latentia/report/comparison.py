@@ -18,7 +18,7 @@ from latentia.report.plots.rows import shown_features
 from latentia.report.provenance import signature
 from latentia.report.sections import Subject, read_numbers
 from latentia.report.style import new_axes
-from latentia.report.tables import numbers_table
+from latentia.report.tables import numbers_table, paired_sentence
 from latentia.report.text import clean, counted
 
 if TYPE_CHECKING:
@@ -165,7 +165,14 @@ def numbers(subjects: Mapping[str, Subject]) -> str:
     if len(set(supports.values())) > 1:
         listed = ", ".join(f"{name} scores {support} values" for name, support in supports.items())
         lead = f"These log p(x) are of different things and cannot be compared with each other: {listed}."
-    best = max(range(len(evaluations)), key=lambda index: evaluations[index].log_prob) if not lead else None
+    best = None if lead else max(range(len(evaluations)), key=lambda index: evaluations[index].log_prob)
+    if best is not None:
+        called = list(subjects)
+        lead = " ".join(
+            paired_sentence(evaluations[best], other, (called[best], name))
+            for name, other in zip(called, evaluations, strict=True)
+            if other is not evaluations[best]
+        )
     ranking = page.figure(
         plots.log_probs(evaluations, names=list(subjects)),
         "ranking",

@@ -78,7 +78,7 @@ def describe_kind(evaluation: Evaluation) -> str:
     return kind if samples is None else f"{kind}, K = {samples:,}"
 
 
-def paired_sentence(own: Evaluation, other: Evaluation) -> str:
+def paired_sentence(own: Evaluation, other: Evaluation, names: tuple[str, str] | None = None) -> str:
     """Say how far one model lies above another on the same rows; nothing where rows were not kept or differ.
 
     The standard error is that of the paired differences: rows that are hard for both do not count against either.
@@ -89,9 +89,10 @@ def paired_sentence(own: Evaluation, other: Evaluation) -> str:
     value, spread = with_error(
         abs(float(differences.mean())), float(differences.std(ddof=1)) / math.sqrt(len(differences))
     )
+    called = zip((own, other), names or (own.name, other.name), strict=True)
     side = "above" if differences.mean() >= 0 else "below"
     error = "" if spread is None else f" ± {spread}"
-    first, second = (f"{clean(item.name)}{'’s bound' if 'bound' in item.kind else ''}" for item in (own, other))
+    first, second = (f"{clean(name)}{'’s bound' if 'bound' in item.kind else ''}" for item, name in called)
     return f"{first} lies {value}{error} nats {side} {second}."
 
 

@@ -205,7 +205,7 @@ def log_probs(evaluations: Sequence[Evaluation], ax: Axes | None = None, *, name
     called = [clean(name, 40) for name in (names or [item.name for item in evaluations])]
     order = sorted(range(len(evaluations)), key=lambda index: evaluations[index].log_prob)
     ax = dress(
-        new_axes(560, 70 + 30 * len(order), ax), x="log p(x), nats; ± two standard errors", frame="bottom", grid="x"
+        new_axes(440, 60 + 30 * len(order), ax), x="log p(x), nats; ± two standard errors", frame="bottom", grid="x"
     )
     for place, index in enumerate(order):
         item = evaluations[index]
