@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ import pytest
 import latentia
 from latentia import storage
 from latentia.cli.seeds import spread
-from tests.cli.commands import environment, run
+from tests.cli.commands import Outcome, environment, run
 
 SMALL = ["--set=latent_dim=2", "--set=hidden=32", "--set=num_importance_samples=8", "--seed=3", "--no-report"]
 
@@ -30,38 +33,59 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
 
 
-def wait_for_epochs(folder: Path, epochs: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_epochs(folder: Path, epochs: int, alive: Callable[[], bool]) -> None:
     metrics = folder / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not metrics.exists() or metrics.read_bytes().count(b"\n") < epochs:
-        assert process.poll() is None, process.communicate()[1].decode()
+        assert alive()
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
+def in_a_process(number: int, epochs: int, folder: Path, *arguments: object) -> Outcome:
+    """Send the signal to a process of its own after so many epochs."""
+    process = start(*arguments)
+    wait_for_epochs(folder, epochs, lambda: process.poll() is None)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    return Outcome(process.returncode, stdout.decode(), stderr.decode())
+
+
+def in_this_process(number: int, epochs: int, folder: Path, *arguments: object) -> Outcome:
+    """Send the signal to the process of the tests, from another thread."""
+
+    def send() -> None:
+        wait_for_epochs(folder, epochs, lambda: True)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        return run(*arguments)
+    finally:
+        sender.join()
+
+
 def test_a_stopped_fit_is_resumed_to_the_same_weights(tmp_path: Path) -> None:
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
-    fit = ["fit", "vae", "digits", *SMALL, "--set=max_epochs=100", "--no-baselines"]
+    fit = ["fit", "vae", "digits", *SMALL, "--set=max_epochs=60", "--no-baselines"]
     epochs = 0
-    for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
-        process = start(*fit, "--out", stopped, "--resume")
-        wait_for_epochs(stopped, epochs + 3, process)
-        process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=60)
-        assert process.returncode == code, stderr.decode()
-        assert stdout == b""
-        assert b"resume" in stderr
-        assert b"Traceback" not in stderr
+    for number, code, interrupted in ((signal.SIGTERM, 75, in_a_process), (signal.SIGINT, 130, in_this_process)):
+        outcome = interrupted(number, epochs + 3, stopped, *fit, "--out", stopped, "--resume")
+        assert outcome.code == code, outcome.stderr
+        assert outcome.stdout == ""
+        assert "resume" in outcome.stderr
+        assert "Traceback" not in outcome.stderr
         assert not (stopped / "model.safetensors").exists()
         epochs = (stopped / "metrics.jsonl").read_bytes().count(b"\n")
-        assert 0 < epochs < 100
+        assert 0 < epochs < 60
     shown = run("info", stopped, "--json").json
     assert shown["model"] == "none yet"
     assert shown["fitted to"] == "digits"
     assert run(*fit, "--out", stopped, "--resume", "-q").code == 0
     assert run(*fit, "--out", whole, "-q").code == 0
     assert weights(stopped) == weights(whole)
-    assert len(latentia.load(stopped).history_) == 100
+    assert len(latentia.load(stopped).history_) == 60
 
 
 def test_resume_of_nothing_starts_and_of_another_run_is_refused(own_copy: Path, tmp_path: Path) -> None:
@@ -114,7 +138,7 @@ def test_stopping_the_parent_stops_every_seed(tmp_path: Path) -> None:
     out = tmp_path / "seeds"
     process = start("fit", "vae", "digits", *SMALL, "--set=max_epochs=5000", "--out", out, "--seeds", 2)
     for seed in (3, 4):
-        wait_for_epochs(out / f"seed-{seed}", 2, process)
+        wait_for_epochs(out / f"seed-{seed}", 2, lambda: process.poll() is None)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 75

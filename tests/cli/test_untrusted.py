@@ -102,14 +102,14 @@ def test_a_model_card_cannot_steer_the_terminal(own_copy: Path) -> None:
         own_copy,
         {
             **files,
-            "README.md": f"# card {EVIL}\n\n[link=file:///x]y[/link]\n".encode(),
+            "README.md": f"# card {EVIL}\n\n[link=http://x]y[/link]\n".encode(),
             "config.json": json.dumps(config).encode(),
         },
     )
     (own_copy / "run.json").unlink()
     card = run("info", own_copy, "--card")
     assert card.code == 0
-    assert "[link=file:///x]y[/link]" in card.stdout
+    assert "[link=http://x]y[/link]" in card.stdout
     shown = run("info", own_copy)
     assert shown.code == 0
     assert "[red]b[/red]<script>" in shown.stdout

@@ -68,9 +68,9 @@ class Request:
 
 def fit(request: Request, *, num_seeds: int | None) -> int:
     """Fit, evaluate, save and report; with `num_seeds` so many times, each in a process of its own."""
-    cls, arguments = _estimator(request)
-    _check_data(request)
+    _check_words(request)
     runs.check_run_folder(request.folder, resume=request.resume, overwrite=request.overwrite)
+    cls, arguments = _estimator(request)
     if num_seeds is not None:
         storage.check_writable(request.folder)
         return seeds.fit_seeds(request, num_seeds)
@@ -79,12 +79,7 @@ def fit(request: Request, *, num_seeds: int | None) -> int:
 
 
 def _estimator(request: Request) -> tuple[type[Any], dict[str, Any]]:
-    """Check everything that can be wrong in the command line before anything is loaded or written."""
-    if not request.name:
-        raise UsageError(f"fit needs an estimator: one of {', '.join(registry.names())}; see latentia fit --help")
-    if request.name not in registry.names():
-        hint = nearest(request.name, registry.names())
-        raise UsageError(f"there is no estimator {request.name!r}: {hint}known are {', '.join(registry.names())}")
+    """Return the class, and its arguments after every check that the command line allows."""
     cls = registry.get(request.name)
     settings = settings_of(cls)
     config = read_config(request.config) if request.config is not None else {}
@@ -96,10 +91,15 @@ def _estimator(request: Request) -> tuple[type[Any], dict[str, Any]]:
     return cls, arguments
 
 
-def _check_data(request: Request) -> None:
-    """Refuse data that are not there before a folder is made for them."""
+def _check_words(request: Request) -> None:
+    """Refuse unknown names before anything slow is imported, and before a folder is made."""
     from latentia import data
 
+    if not request.name:
+        raise UsageError(f"fit needs an estimator: one of {', '.join(registry.names())}; see latentia fit --help")
+    if request.name not in registry.names():
+        hint = nearest(request.name, registry.names())
+        raise UsageError(f"there is no estimator {request.name!r}: {hint}known are {', '.join(registry.names())}")
     if not request.data:
         raise UsageError(f"fit needs data: a path, or one of {', '.join(data.names())}")
     if request.data not in data.names() and not Path(request.data).exists():
