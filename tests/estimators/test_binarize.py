@@ -79,7 +79,10 @@ def test_threshold_is_above_half() -> None:
         np.testing.assert_array_equal(binarised(model, x), x > half)
 
 
-@pytest.mark.parametrize("make", [vae, lambda **k: lt.IndependentPixels(random_state=0, **k)])
+MAKERS = [vae, lambda **k: lt.IndependentPixels(random_state=0, **k), lambda **k: lt.PPCA(random_state=0, **k)]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("binarize", ["static", "dynamic", "threshold"])
 def test_what_is_binary_already_stays_as_it_is(make: Any, binarize: str) -> None:
     x = binary((40, 5, 5))
@@ -121,7 +124,7 @@ def test_grey_under_bernoulli_is_refused_with_the_range_and_the_offer(
         assert words in message
 
 
-@pytest.mark.parametrize("make", [vae, lt.IndependentPixels])
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("binarize", ["static", "dynamic", "threshold"])
 @pytest.mark.parametrize(("low", "high"), [(-0.5, 1.0), (0.0, 1.5), (0.0, 255.0)])
 def test_reals_outside_of_zero_to_one_cannot_be_binarised(make: Any, binarize: str, low: float, high: float) -> None:

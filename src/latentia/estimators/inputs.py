@@ -113,8 +113,11 @@ def checked_rows(
 def _not_finite(data: Any, shape: tuple[int, ...] | None) -> str:
     """Return a sentence on where the first value that is not finite stands, or nothing if all are finite."""
     try:
-        values = np.asarray(data, dtype=np.float64)
+        values = np.asarray(data)
+        values = values.astype(np.float64, copy=False) if values.dtype.kind != "c" else values
     except (TypeError, ValueError):
+        return ""
+    if values.dtype != np.float64:
         return ""
     bad = ~np.isfinite(values)
     if values.ndim != 2 or not bad.any():

@@ -74,13 +74,12 @@ class PPCA(LatentEstimator):
         self.random_state = random_state
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
-        # Isotropic noise has a meaning only in the units passed in: nothing is standardised.
-        binarize = None if self.support_.kind == "binary" else self.binarize
-        self.preprocessing_ = Preprocessing(self.support_, self.event_shape_, binarize, self.seed_)
-        self.device_, self.num_threads_ = torch.device("cpu"), torch.get_num_threads()
-        x = torch.from_numpy(self.preprocessing_.store(rows)).flatten(1).double()
         # Learned only for its check that squares do not overflow.
         Preprocessing.fit(rows, Support("real"), (rows.shape[1],), None, self.seed_, "float64", self._names())
+        # Isotropic noise has a meaning only in the units passed in: nothing is standardised.
+        self.preprocessing_ = Preprocessing(self.support_, self.event_shape_, self._binarizing(), self.seed_)
+        self.device_, self.num_threads_ = torch.device("cpu"), torch.get_num_threads()
+        x = torch.from_numpy(self.preprocessing_.store(rows)).flatten(1).double()
         cell, shift = (1.0 / 12.0, 0.5) if self._discrete_dims else (0.0, 0.0)
         # Rows in a subspace would have no noise and an infinite density.
         floor = max(1e-12, _FLOOR * float(x.var(0, correction=0).mean()))
