@@ -17,7 +17,8 @@ __all__ = ["RunFolder"]
 
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
-_OURS = ("manifest.json", "config.json", "model.safetensors", "README.md", METRICS, "report.html", CHECKPOINTS)
+_MODEL = ("manifest.json", "config.json", "model.safetensors", "README.md")
+_OURS = (*_MODEL, METRICS, "report.html", "run.json", "seeds.json", CHECKPOINTS)
 _HIDDEN = ("lock", ".tmp-", ".old-", ".pending")
 
 
