@@ -113,7 +113,7 @@ class Trainer:
         self.settings = settings
         owned = sum(value.requires_grad for value in players[0].module.parameters())
         alone = len(players) == 1 and owned == sum(value.requires_grad for value in module.parameters())
-        self.steppers = [Stepper(player, settings, rows.device, alone) for player in players]
+        self.steppers = [_stepper(player, settings, rows.device, alone, module) for player in players]
         self.batches = -(-len(rows) // settings.batch_size)
         self.average = None if settings.ema_decay is None else MovingAverage(module, settings.ema_decay)
         self.validation = None
@@ -388,3 +388,11 @@ class Trainer:
             num_threads=self.num_threads or torch.get_num_threads(),
             seconds=position.seconds,
         )
+
+
+def _stepper(player: Player, settings: Settings, device: torch.device, alone: bool, module: nn.Module) -> Stepper:
+    if not settings.compile:
+        return Stepper(player, settings, device, alone)
+    from latentia.training.compiled import CompiledStepper
+
+    return CompiledStepper(player, settings, device, alone, module)

@@ -109,6 +109,7 @@ def capture(trainer: Trainer, made: Mapping[str, Any]) -> State:
     names = {id(value): name for name, value in weights(trainer.module).items()}
     for stepper in trainer.steppers:
         player = stepper.player.name
+        stepper.settle()
         tensors, others = flatten_optimizer(stepper.optimizer, names, player)
         optim |= tensors
         values |= others
@@ -149,6 +150,7 @@ def restore(trainer: Trainer, state: State) -> None:
     for stepper in trainer.steppers:
         player = stepper.player.name
         load_optimizer(stepper.optimizer, names, player, state.tensors["optim"], numbers["optimizer_values"])
+        stepper.restored()
         mine = {
             name.removeprefix(f"{player}/"): value
             for name, value in state.tensors["terms"].items()

@@ -156,6 +156,12 @@ class Stepper:
             self.optimizer.step()
         self.means.close()
 
+    def settle(self) -> None:
+        """Bring the optimiser's state up to date before it is saved."""
+
+    def restored(self) -> None:
+        """Learn that the optimiser's state has been loaded."""
+
     def flush(self) -> int | None:
         """Read the last flags; return how many steps ago (1: the last) `max_bad_steps` in a row were full, or None."""
         flags = self.means.flush()
