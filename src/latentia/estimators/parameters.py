@@ -14,7 +14,7 @@ from latentia.estimators.likelihoods import LikelihoodChoice
 if TYPE_CHECKING:
     from latentia.estimators.base import GenerativeEstimator
 
-__all__ = ["LOCAL", "parameters_as_json", "plain"]
+__all__ = ["LOCAL", "parameters_as_json", "plain", "unplain"]
 
 # Arguments that say how a model was fitted here, not what it is.
 LOCAL = ("run_dir", "run_mode", "callbacks", "verbose", "device")
@@ -47,3 +47,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
+
+
+def unplain(value: Any) -> Any:
+    """Return the means of a row of the history as they were: what was not finite stands as None in JSON."""
+    if isinstance(value, dict):
+        return {name: unplain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [unplain(one) for one in value]
+    return float("nan") if value is None else value

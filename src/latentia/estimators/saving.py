@@ -25,7 +25,7 @@ from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import check_parameters
 from latentia.estimators.networks import NETWORKS, building
-from latentia.estimators.parameters import LOCAL, parameters_as_json, plain
+from latentia.estimators.parameters import LOCAL, parameters_as_json, plain, unplain
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.storage import open_folder, parse_json, refuse_pickle, show, write_files
 
@@ -234,6 +234,8 @@ def _set_fitted(estimator: Any, values: Mapping[str, Any]) -> None:
     for name in ("history_", "evaluations_"):
         if not all(isinstance(row, dict) for row in getattr(estimator, name, ())):
             raise CorruptedError(f"config.json has a {name} that is no list of objects")
+    for row in estimator.history_:
+        row.update({part: unplain(row[part]) for part in ("train", "valid") if part in row})
     estimator.num_threads_ = max(1, min(estimator.num_threads_, os.cpu_count() or 1))
 
 

@@ -328,15 +328,17 @@ class VAE(LatentEstimator):
         if self.network_name_ == "own":
             self._check_encoder(rows[:1])
         self.history_: list[dict[str, Any]] = []
+        self.best_epoch_, self.skipped_steps_ = None, 0
         try:
             return self._train(rows, valid, micro_batch_size)
-        finally:  # also after divergence: the module has its last good weights
+        finally:  # also after divergence, when the module has its last good weights
             self.module_.eval()
+            self.n_iter_ = len(self.history_)
 
     @torch.no_grad()
     def _check_encoder(self, row: Array) -> None:
         """Refuse an encoder of the user's own whose output has another length than the latent space needs."""
-        encoder: Any = self.module_.encoder
+        encoder: Any = self.module_.eval().encoder
         out = encoder.network(torch.from_numpy(row).to(self.device_, self._dtype))
         if tuple(out.shape) != (1, 2 * self._latents):
             raise ConfigError(
