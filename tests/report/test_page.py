@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ def test_what_others_wrote_is_shown_and_means_nothing(tmp_path: Path) -> None:
     model = Linear((4, 4), GREY, info=info)
     model.likelihood_name_ = EVIL
     model.history_ = [{"epoch": 1, "train": {EVIL: 1.0}, "valid": {}}, {"epoch": 2, "train": {EVIL: 2.0}, "valid": {}}]
-    split = grey_split(info={**info, "class_names": tuple(names)})
+    split = replace(grey_split(info={**info, "class_names": tuple(names)}), name=EVIL)
     page = write(model, split, tmp_path, evaluation=evaluation(name=EVIL, kind=EVIL), baselines=[evaluation(name=EVIL)])
     reader = Reader(page)
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}

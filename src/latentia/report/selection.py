@@ -25,4 +25,4 @@ def say_rows(rows: Sequence[int] | NDArray[np.intp], count: int, split: str, see
         return f"{len(rows):,} of the {count:,} {split} rows, chosen with seed {seed}."
     listed = ", ".join(str(int(row)) for row in rows)
     how = "" if seed is None else f", chosen with seed {seed}"
-    return f"{split.capitalize()} rows {listed}{how}."
+    return f"{split[:1].upper()}{split[1:]} rows {listed}{how}."
