@@ -12,6 +12,8 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # no window is ever opened, here or in a child process
+for name in ("COLUMNS", "LINES"):  # the size of the terminal that started the tests must not matter; xdist sets it
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True)
