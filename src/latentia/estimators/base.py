@@ -383,7 +383,9 @@ def _describe(info: Info | None, n: int) -> dict[str, Any]:
     return {
         "name": info.name,
         "n_train": n,
+        "description": info.description,
         "class_names": None if info.class_names is None else list(info.class_names),
+        "feature_names": None if info.feature_names is None else list(info.feature_names),
         "licence": info.licence,
         "citation": info.citation,
         "fingerprint": info.fingerprint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -96,10 +97,10 @@ class PPCA(LatentEstimator):
         self.history_: list[dict[str, Any]] = []
 
     def _spec(self) -> dict[str, Any]:
-        return {"num_columns": int(np.prod(self.event_shape_))}
+        return {}  # the shape of the items and latent_dim say it all
 
     def _build(self, spec: Mapping[str, Any]) -> nn.Module:
-        d = int(spec["num_columns"])
+        d = math.prod(self.event_shape_)
         mean = torch.zeros(d, dtype=torch.float64)
         return PPCAModel(mean, torch.zeros(d, self._latents, dtype=torch.float64), 1.0)
 

@@ -268,15 +268,19 @@ def model_card(estimator: Any) -> str:
             "| --- | --- | --- | --- | --- |",
         ]
         lines += [
-            f"| {_plain(e.get('on'))} | {e['n']} | {e['num_samples'] or '-'} | {e['log_prob']:.2f} ± "
-            f"{e['standard_error'] or math.nan:.2f} | {e['kind']} |"
+            f"| {_plain(e.get('on'))} | {_plain(e.get('n'))} | {_plain(e.get('num_samples'))} | "
+            f"{_decimal(e.get('log_prob'))} ± {_decimal(e.get('standard_error'))} | {_plain(e.get('kind'))} |"
             for e in evaluations
         ]
     lines += ["", "## Use", "", "```python", "import latentia as lt", 'model = lt.load("this folder")', "```", ""]
     return "\n".join(lines)
 
 
+def _decimal(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else "-"
+
+
 def _plain(value: Any) -> str:
     """Return text that can neither open a tag nor a new line in a page or a terminal."""
-    text = "".join(c if c.isprintable() else " " for c in str(value))
+    text = "-" if value is None else "".join(c if c.isprintable() else " " for c in str(value))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")

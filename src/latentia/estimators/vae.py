@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ from latentia.training import (
 __all__ = ["VAE"]
 
 Schedule = Callable[[float], float]
+
+_log = logging.getLogger("latentia")
 
 _MIN_ROWS_TO_SPLIT = 10
 
@@ -242,6 +245,8 @@ class VAE(LatentEstimator):
         self.preprocessing_ = pre
         self.network_name_ = choose_network(self.network, self.event_shape_) if isinstance(self.network, str) else "own"
         self.device_ = resolve_device(self.device)
+        chosen = (pre.model_support, self.likelihood_.name, self.network_name_, self.device_)
+        _log.info("support: %s; likelihood: %s; network: %s; device: %s", *chosen)
         rows, valid = pre.store(rows, training=True), None if valid is None else pre.store(valid)
         if self.likelihood_.floor is not None:
             warn_of_constants(pre, rows, self.likelihood_.floor, names)
