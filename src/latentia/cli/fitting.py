@@ -144,7 +144,6 @@ def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int
         raise
     if request.overwrite:
         runs.remove_seeds(out) if keeps_run else runs.remove_run(out)
-    note(f"likelihood: {getattr(model, 'likelihood_name_', 'its own')}")
     model.save(out)
     note("evaluating on the test split")
     evaluation = model.evaluate(dataset.test.x)
