@@ -40,10 +40,10 @@ demo: $(STAMP)  ## Fit a VAE to handwritten digits, print the table, write the r
 	  --seed 0 --out runs/demo --overwrite --beat-baseline 5
 
 test: $(STAMP)  ## The suite (under 5 minutes on two cores)
-	$(TEST_ENV) $(BIN)/pytest -n $(WORKERS) -m "not slow"
+	$(TEST_ENV) $(BIN)/pytest -n $(WORKERS) -rs -m "not slow"
 
 test-slow: $(STAMP)  ## Crashes at random instants, converged oracles, then the mutations (under 10 minutes)
-	$(TEST_ENV) $(BIN)/pytest -n $(WORKERS) -m slow
+	$(TEST_ENV) $(BIN)/pytest -n $(WORKERS) -rs -m slow
 	@$(MAKE) --no-print-directory mutate
 
 mutate: $(STAMP)  ## Flip signs, axes and reductions one at a time: the tests must notice every one
