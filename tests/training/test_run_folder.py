@@ -114,6 +114,16 @@ def test_a_run_that_died_before_its_first_checkpoint_starts(
     assert_same(model, result, whole)
 
 
+def test_what_a_killed_process_left_behind_goes(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as run:
+        train_tiny(run=run, max_epochs=1)
+    for name in (".tmp-1-ab", ".old-1-cd"):
+        (tmp_path / "checkpoints" / name).mkdir()
+    with RunFolder(tmp_path, "resume") as run:
+        train_tiny(run=run, max_epochs=1)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000000000", "step-000000013"]
+
+
 def test_a_folder_must_be_open(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is not open: use it as `with RunFolder"):
         train_tiny(run=RunFolder(tmp_path / "run"))

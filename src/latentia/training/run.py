@@ -69,6 +69,7 @@ class RunFolder:
         try:
             self._prepare()
             check_writable(self.checkpoints)
+            prune(self.checkpoints, keep=2)  # also of what a killed process left half written or half removed
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
