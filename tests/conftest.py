@@ -27,7 +27,8 @@ def _restore_global_state() -> Iterator[None]:
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     torch.set_grad_enabled(grad)
-    torch.use_deterministic_algorithms(deterministic)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # the call imports torch's compiler: a second
+        torch.use_deterministic_algorithms(deterministic)
     torch.set_rng_state(torch_state)
     np.random.set_state(numpy_state)  # noqa: NPY002
     pyplot = sys.modules.get("matplotlib.pyplot")

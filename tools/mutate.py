@@ -30,7 +30,7 @@ from pathlib import Path
 import pytest
 
 TIMEOUT = 120.0  # seconds for the tests of one mutation
-PRELOAD = "torch scipy.stats scipy.integrate"
+PRELOAD = "torch torch.distributed.tensor scipy.stats scipy.integrate"
 NOTICED, SURVIVED, BROKEN = "noticed", "SURVIVED", "BROKEN"
 
 
