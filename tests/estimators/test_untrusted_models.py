@@ -184,6 +184,7 @@ BOMBS: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
         "conv",
         lambda c: (c["preprocessing"].update(event_shape=[16000, 16000]), c["fitted"].update(n_features_in_=16000**2)),
     ),
+    "a convolution over a table": ("vae", lambda c: c["spec"].update(network="conv")),
     "threads": ("vae", lambda c: c["fitted"].update(num_threads_=10**6)),
     "a seed of a thousand digits": ("vae", lambda c: c["fitted"].update(seed_=10**1000)),
     "where to write": ("vae", lambda c: c["parameters"].update(run_dir="/")),

@@ -6,6 +6,7 @@ Letters: n rows, E the shape of one item (D numbers), L latent dimensions.
 from __future__ import annotations
 
 import abc
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,8 +34,8 @@ __all__ = ["Array", "GenerativeEstimator", "LatentEstimator", "Posterior"]
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-# Rows that are converted and moved to the device at a time: a multiple of any number of rows per call.
-ROWS_PER_BLOCK = 6144
+# How many numbers are converted and moved to the device, or drawn, at a time: 16 MB in double precision.
+NUMBERS_PER_BLOCK = 1 << 21
 
 
 class Posterior(NamedTuple):
@@ -174,8 +175,9 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
         generator = torch.Generator().manual_seed(seed_of(chosen))
         out: Array | None = None
         with threads(self.num_threads_), torch.inference_mode():
-            for start in range(0, n, ROWS_PER_BLOCK // 6):
-                count = min(ROWS_PER_BLOCK // 6, n - start)
+            size = min(1024, max(1, NUMBERS_PER_BLOCK // math.prod(self.event_shape_)))
+            for start in range(0, n, size):
+                count = min(size, n - start)
                 block = self._finish_samples(self._sample_rows(count, generator))
                 if out is None:
                     out = np.empty((n, *self.event_shape_), block.dtype)
@@ -266,8 +268,8 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
         """Apply a row-wise function of the model to rows (n, D), block by block, into one array."""
         out = np.empty((len(rows), *out_shape), dtype)
         with threads(self.num_threads_), torch.inference_mode():
-            for start in range(0, len(rows), ROWS_PER_BLOCK):
-                block = self._tensor(rows[start : start + ROWS_PER_BLOCK])
+            for start in range(0, len(rows), size := self._rows_per_block):
+                block = self._tensor(rows[start : start + size])
                 result = map_rows(function, block, self._rows_per_call)
                 out[start : start + len(block)] = result.cpu().numpy().reshape(len(block), *out_shape)
         return out
@@ -275,6 +277,11 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
     @property
     def _rows_per_call(self) -> int:
         return 768
+
+    @property
+    def _rows_per_block(self) -> int:
+        calls = NUMBERS_PER_BLOCK // (self._rows_per_call * math.prod(self.event_shape_))
+        return self._rows_per_call * max(1, calls)
 
     def _tensor(self, rows: Array) -> Tensor:
         """Return rows (n, D) as the model takes them, on its device, as floating-point numbers."""
@@ -333,8 +340,8 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Generat
         dtype = _float_like(z)
         out = np.empty((len(z), *self.event_shape_), dtype)
         with threads(self.num_threads_), torch.inference_mode():
-            for start in range(0, len(z), ROWS_PER_BLOCK):
-                block = torch.tensor(z[start : start + ROWS_PER_BLOCK], dtype=self._dtype, device=self.device_)
+            for start in range(0, len(z), size := self._rows_per_block):
+                block = torch.tensor(z[start : start + size], dtype=self._dtype, device=self.device_)
                 mean = map_rows(self._decode, block, self._rows_per_call).cpu().numpy()
                 out[start : start + len(block)] = self.preprocessing_.restore(mean.reshape(-1, *self.event_shape_))
         return out

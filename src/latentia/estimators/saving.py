@@ -116,7 +116,15 @@ def load(path: str | Path, *, device: str = "auto", network: tuple[nn.Module, nn
         estimator = _restore(config, opened.read("model.safetensors", MAX_WEIGHT_BYTES), network)
     except StorageError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError, SafetensorError) as error:
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        ArithmeticError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         if own and isinstance(error, ConfigError):
             raise
         raise CorruptedError(

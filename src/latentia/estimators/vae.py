@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from latentia.data import fingerprint, split_rows
 from latentia.errors import ConfigError
 from latentia.estimators.attempts import Resumed, fit_within_memory, read_resumed
-from latentia.estimators.base import ROWS_PER_BLOCK, Array, LatentEstimator
+from latentia.estimators.base import Array, LatentEstimator
 from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
@@ -463,8 +463,8 @@ class VAE(LatentEstimator):
 
     def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
         k = int(num_samples or self.num_importance_samples)
-        blocks = range(0, len(rows), ROWS_PER_BLOCK)
-        parts = [self._estimate(rows[start : start + ROWS_PER_BLOCK], k, precision) for start in blocks]
+        size = self._rows_per_block
+        parts = [self._estimate(rows[i : i + size], k, precision) for i in range(0, len(rows), size)]
         joined = (np.concatenate([getattr(part, f.name) for part in parts]) for f in dataclasses.fields(RowEstimates))
         return sampled_evaluation(
             type(self).__name__,
