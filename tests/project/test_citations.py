@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import latentia as lt
 from latentia.citations import BIBTEX, cite
 from latentia.errors import ConfigError
 
@@ -42,3 +43,18 @@ def test_data_are_cited_after_fitting() -> None:
 def test_an_object_without_citations_is_refused() -> None:
     with pytest.raises(ConfigError, match="int names no citations"):
         cite(3)
+
+
+@pytest.mark.parametrize("estimator", [lt.VAE, lt.PPCA, lt.IndependentPixels])
+def test_every_estimator_can_be_cited(estimator: type) -> None:
+    assert lt.cite(estimator) == lt.cite(estimator())
+    if estimator is not lt.IndependentPixels:
+        assert lt.cite(estimator).startswith("@")
+
+
+def test_the_data_set_is_cited_with_the_model() -> None:
+    digits = lt.data.load("digits")
+    fitted = lt.IndependentPixels().fit(digits.train)
+    assert digits.info.citation
+    assert lt.cite(fitted).endswith(digits.info.citation.strip())
+    assert BIBTEX["tipping1999"] in lt.cite(lt.PPCA(latent_dim=2).fit(digits.train))
