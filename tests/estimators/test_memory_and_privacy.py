@@ -137,8 +137,8 @@ print(sum("memory ran out" in str(w.message) for w in caught) > 0, np.isfinite(f
 def assert_no_row_inside(folder: Path, rows: Array) -> None:
     """Scan every file for the bytes of any row in any type, and the model's tensors for any row up to scale and shift.
 
-    (The optimiser's moments in checkpoints are left out of the second: the gradient of a unit that one row alone excites
-    is that row times a number. Checkpoints are for resuming, a model is for giving away.)
+    The optimiser's moments in checkpoints are left out of the second: the gradient of a unit that one row alone
+    excites is that row times a number. Checkpoints are for resuming, a model is for giving away.
     """
     flat = rows.reshape(len(rows), -1)
     files = [path for path in folder.rglob("*") if path.is_file()]

@@ -326,7 +326,7 @@ def limited(most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
             )
         return elbo(model, x, **options)
 
-    monkeypatch.setattr("latentia.estimators.vae.elbo", fake)
+    monkeypatch.setattr("latentia.estimators.vae_run.elbo", fake)
     return sizes
 
 
@@ -362,7 +362,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
     def fail(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("the moon is in the wrong house")
 
-    monkeypatch.setattr("latentia.estimators.vae.elbo", fail)
+    monkeypatch.setattr("latentia.estimators.vae_run.elbo", fail)
     with pytest.raises(RuntimeError, match="moon"):
         vae().fit(table(40, 3))
 

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -140,7 +140,7 @@ class Preprocessing:
         return (flat * self.scale + self.shift).reshape(values.shape)
 
     @property
-    def noise_kind(self) -> str | None:
+    def noise_kind(self) -> Literal["bytes255", "uniform"] | None:
         """The noise that ``batch`` needs: None, "bytes255" or "uniform"."""
         if self.binarize != "dynamic":
             return None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latentia.data import fingerprint, split_rows
+from latentia.data import split_rows
 from latentia.errors import ConfigError
 from latentia.estimators.attempts import Resumed, fit_within_memory, read_resumed
 from latentia.estimators.base import Array, LatentEstimator
@@ -22,30 +21,15 @@ from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
 from latentia.estimators.networks import NETWORKS, build_networks, building, choose_network, own_networks, widths_of
-from latentia.estimators.parameters import parameters_as_json
 from latentia.estimators.preprocessing import Preprocessing, warn_of_constants
+from latentia.estimators.vae_run import RunMode, Schedule, train_vae
 from latentia.evaluation import Evaluation, RowEstimates, RowNoise, estimate_log_prob, sampled_evaluation
 from latentia.models import VariationalAutoencoder
 from latentia.networks import ACTIVATIONS, MLP
-from latentia.objectives import Result, elbo, iwae
 from latentia.parts import DiagonalGaussian, GaussianLikelihood, StandardNormal
-from latentia.training import (
-    Callback,
-    Cosine,
-    Exponential,
-    Linear,
-    Noise,
-    Player,
-    RunFolder,
-    Settings,
-    TrainingResult,
-    adam,
-    train,
-)
+from latentia.training import Callback, TrainingResult
 
 __all__ = ["VAE"]
-
-Schedule = Callable[[float], float]
 
 _log = logging.getLogger("latentia")
 
@@ -191,7 +175,7 @@ class VAE(LatentEstimator):
         validation_fraction: float = 0.1,
         num_importance_samples: int = 128,
         run_dir: str | Path | None = None,
-        run_mode: Literal["new", "resume", "overwrite"] = "new",
+        run_mode: RunMode = "new",
         callbacks: Sequence[Callback] = (),
         device: str = "auto",
         num_threads: int | None = None,
@@ -252,8 +236,14 @@ class VAE(LatentEstimator):
             warn_of_constants(pre, rows, self.likelihood_.floor, names)
         self.num_threads_, self.interrupted_ = self.num_threads or 1, None
         resumed = self._resumed()
+
+        def attempt(micro_batch_size: int | None) -> TrainingResult:
+            # A second attempt, after memory ran out, begins anew in the folder that the first one has made.
+            mode = "overwrite" if micro_batch_size and resumed is None else self.run_mode
+            return self._train(rows, valid, micro_batch_size, mode)
+
         result = fit_within_memory(
-            lambda size: self._train_from_start(rows, valid, size),
+            attempt,
             min(int(self.batch_size), len(rows)),
             micro_batch_size=None if resumed is None else resumed.micro_batch_size,
             retry=resumed is None,  # with other steps it would not be the run that was begun
@@ -325,7 +315,9 @@ class VAE(LatentEstimator):
                 if likelihood.variance == "per_output":
                     likelihood.log_scale.view(-1)[constant] = math.log(likelihood.min_scale)
 
-    def _train_from_start(self, rows: Array, valid: Array | None, micro_batch_size: int | None) -> TrainingResult:
+    def _train(
+        self, rows: Array, valid: Array | None, micro_batch_size: int | None, run_mode: RunMode
+    ) -> TrainingResult:
         with building(self.seed_):
             self.module_ = self._build(self._spec())
         self._start_at_mean(rows)
@@ -335,7 +327,7 @@ class VAE(LatentEstimator):
         self.history_: list[dict[str, Any]] = []
         self.best_epoch_, self.skipped_steps_ = None, 0
         try:
-            return self._train(rows, valid, micro_batch_size)
+            return train_vae(self, rows, valid, micro_batch_size=micro_batch_size, run_mode=run_mode)
         finally:  # also after divergence, when the module has its last good weights
             self.module_.eval()
             self.n_iter_ = len(self.history_)
@@ -351,98 +343,6 @@ class VAE(LatentEstimator):
                 f"(n, {2 * self._latents}), a mean and a log-scale for each of the {self._latents} latent "
                 f"dimensions, but it maps one row to shape {tuple(out.shape)}"
             )
-
-    def _train(self, rows: Array, valid: Array | None, micro_batch_size: int | None) -> TrainingResult:
-        pre, model, dtype = self.preprocessing_, self.module_, self._dtype
-        value_name, beta, samples = self.objective, self._beta(), int(self.num_samples)
-
-        def objective(x: Tensor, noise: Tensor, weight: Tensor | float | None) -> Result:
-            if value_name == "iwae":
-                return iwae(model, x, num_samples=samples, noise=noise)
-            return elbo(model, x, num_samples=samples, noise=noise, beta=weight)
-
-        def terms(result: Result) -> dict[str, Tensor]:
-            return {value_name: result.value, **result.terms}
-
-        def loss(batch: Tensor, inputs: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            x = pre.batch(batch, inputs.get("binarize"), dtype)
-            weight = inputs.get("beta", beta if isinstance(beta, float) else None)
-            result = objective(x, inputs["z"].transpose(0, 1), weight)
-            return -result.maximand.mean(), terms(result)
-
-        def validate(batch: Tensor, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return terms(objective(batch.to(dtype), inputs["z"].transpose(0, 1), None))
-
-        z_noise = {"z": Noise("normal", (samples, self._latents))}
-        kind = pre.noise_kind
-        binarizing = {} if kind is None else {"binarize": Noise(kind, self.event_shape_)}  # type: ignore[arg-type]
-        player = Player(
-            "vae",
-            model,
-            loss,
-            optimizer=adam(self.learning_rate),
-            noise={**z_noise, **binarizing},
-            schedules={"beta": beta} if callable(beta) else {},
-        )
-        has_valid = valid is not None and len(valid) > 0
-        settings = Settings(
-            max_epochs=int(self.max_epochs),
-            batch_size=int(self.batch_size),
-            seed=self.seed_,
-            monitor=value_name if has_valid else None,
-            micro_batch_size=micro_batch_size,
-            patience=None if self.patience is None else int(self.patience),
-            clip_norm=self.clip_norm,
-            ema_decay=self.ema_decay,
-            learning_rate_schedule=self._rate_schedule(),
-            precision=self.precision,
-            compile=self.compile,
-            num_threads=int(self.num_threads) if self.num_threads else (None if self.random_state is None else 1),
-        )
-        # A second attempt, after memory ran out, begins in the folder that the first one has made.
-        mode = "overwrite" if micro_batch_size and self.run_mode == "new" else self.run_mode
-        run = contextlib.nullcontext() if self.run_dir is None else RunFolder(self.run_dir, mode)
-        with run as folder:
-            return train(
-                [player],
-                torch.from_numpy(rows).to(self.device_),
-                module=model,
-                settings=settings,
-                valid=torch.from_numpy(valid).to(self.device_) if has_valid and valid is not None else None,
-                validate=validate,
-                valid_noise=z_noise,
-                config=self._run_config(),
-                data_fingerprint=""
-                if self.run_dir is None
-                else fingerprint(*(x for x in (rows, valid) if x is not None)),
-                callbacks=(lambda event: self.history_.append(dict(event.row)), *self.callbacks),
-                progress=self.verbose > 0,
-                run=folder,
-            )
-
-    def _beta(self) -> float | Schedule | None:
-        """Return the weight of the divergence where it is not simply 1."""
-        if self.kl_warmup_epochs:
-            return Linear(0.0, float(self.beta), int(self.kl_warmup_epochs))
-        return None if self.beta == 1.0 else float(self.beta)
-
-    def _rate_schedule(self) -> Schedule | None:
-        match self.learning_rate_schedule:
-            case "constant":
-                return None
-            case "cosine":
-                return Cosine(int(self.max_epochs))
-            case "exponential":
-                return Exponential(1.0, 0.05, int(self.max_epochs))
-            case other:
-                return other  # type: ignore[return-value]  # the limits let only a function through
-
-    def _run_config(self) -> dict[str, Any]:
-        """Return the arguments that decide a run's weights, as JSON values: a resumed run must have the same."""
-        free = {"max_epochs", "num_threads", "network", "num_importance_samples", "learning_rate_schedule"}
-        free |= {"random_state", "likelihood"}
-        values = {name: value for name, value in parameters_as_json(self).items() if name not in free}
-        return {**values, **self._spec(), "preprocessing": self.preprocessing_.to_json()}
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         q = self.module_.encoder(x)

@@ -1,0 +1,143 @@
+"""One training run of a variational autoencoder: its loss, its noise and the settings of the engine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from latentia.data import fingerprint
+from latentia.estimators.base import Array
+from latentia.estimators.parameters import parameters_as_json
+from latentia.objectives import Result, elbo, iwae
+from latentia.training import (
+    Cosine,
+    Exponential,
+    Linear,
+    Noise,
+    Player,
+    RunFolder,
+    Settings,
+    TrainingResult,
+    adam,
+    train,
+)
+
+if TYPE_CHECKING:
+    from latentia.estimators.vae import VAE
+
+__all__ = ["RunMode", "Schedule", "train_vae"]
+
+RunMode = Literal["new", "resume", "overwrite"]
+Schedule = Callable[[float], float]
+
+
+def train_vae(
+    vae: VAE, rows: Array, valid: Array | None, *, micro_batch_size: int | None, run_mode: RunMode
+) -> TrainingResult:
+    """Train the module of an estimator, which has everything but its weights.
+
+    Parameters
+    ----------
+    vae
+        Whose arguments and preprocessing decide; its history grows while it trains.
+    rows, valid
+        Stored rows, shape (N, *E); validation rows are binary already where the model is.
+    micro_batch_size
+        Rows per forward and backward pass, None for a whole batch.
+    run_mode
+        What to do with the run's folder, if there is one.
+    """
+    pre, model, dtype, device = vae.preprocessing_, vae.module_, vae._dtype, vae.device_
+    value_name, beta, samples = vae.objective, _beta(vae), int(vae.num_samples)
+
+    def objective(x: Tensor, noise: Tensor, weight: Tensor | float | None) -> Result:
+        if value_name == "iwae":
+            return iwae(model, x, num_samples=samples, noise=noise)
+        return elbo(model, x, num_samples=samples, noise=noise, beta=weight)
+
+    def terms(result: Result) -> dict[str, Tensor]:
+        return {value_name: result.value, **result.terms}
+
+    def loss(batch: Tensor, inputs: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        x = pre.batch(batch, inputs.get("binarize"), dtype)
+        weight = inputs.get("beta", beta if isinstance(beta, float) else None)
+        result = objective(x, inputs["z"].transpose(0, 1), weight)
+        return -result.maximand.mean(), terms(result)
+
+    def validate(batch: Tensor, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return terms(objective(batch.to(dtype), inputs["z"].transpose(0, 1), None))
+
+    z_noise = {"z": Noise("normal", (samples, vae._latents))}
+    kind = pre.noise_kind
+    binarizing = {} if kind is None else {"binarize": Noise(kind, vae.event_shape_)}
+    player = Player(
+        "vae",
+        model,
+        loss,
+        optimizer=adam(vae.learning_rate),
+        noise={**z_noise, **binarizing},
+        schedules={"beta": beta} if callable(beta) else {},
+    )
+    held = None if valid is None or len(valid) == 0 else valid
+    settings = Settings(
+        max_epochs=int(vae.max_epochs),
+        batch_size=int(vae.batch_size),
+        seed=vae.seed_,
+        monitor=None if held is None else value_name,
+        micro_batch_size=micro_batch_size,
+        patience=None if vae.patience is None else int(vae.patience),
+        clip_norm=vae.clip_norm,
+        ema_decay=vae.ema_decay,
+        learning_rate_schedule=_rate_schedule(vae),
+        precision=vae.precision,
+        compile=vae.compile,
+        num_threads=int(vae.num_threads) if vae.num_threads else (None if vae.random_state is None else 1),
+    )
+    run = contextlib.nullcontext() if vae.run_dir is None else RunFolder(vae.run_dir, run_mode)
+    seen = [rows] if held is None else [rows, held]
+    with run as folder:
+        return train(
+            [player],
+            torch.from_numpy(rows).to(device),
+            module=model,
+            settings=settings,
+            valid=None if held is None else torch.from_numpy(held).to(device),
+            validate=validate,
+            valid_noise=z_noise,
+            config=_config(vae),
+            data_fingerprint="" if vae.run_dir is None else fingerprint(*seen),
+            callbacks=(lambda event: vae.history_.append(dict(event.row)), *vae.callbacks),
+            progress=vae.verbose > 0,
+            run=folder,
+        )
+
+
+def _beta(vae: VAE) -> float | Schedule | None:
+    """Return the weight of the divergence where it is not simply 1."""
+    if vae.kl_warmup_epochs:
+        return Linear(0.0, float(vae.beta), int(vae.kl_warmup_epochs))
+    return None if vae.beta == 1.0 else float(vae.beta)
+
+
+def _rate_schedule(vae: VAE) -> Schedule | None:
+    match vae.learning_rate_schedule:
+        case "constant":
+            return None
+        case "cosine":
+            return Cosine(int(vae.max_epochs))
+        case "exponential":
+            return Exponential(1.0, 0.05, int(vae.max_epochs))
+        case other:
+            return other  # type: ignore[return-value]  # the limits let only a function through
+
+
+def _config(vae: VAE) -> dict[str, Any]:
+    """Return the arguments that decide a run's weights, as JSON values: a resumed run must have the same."""
+    free = {"max_epochs", "num_threads", "network", "num_importance_samples", "learning_rate_schedule"}
+    free |= {"random_state", "likelihood"}
+    values = {name: value for name, value in parameters_as_json(vae).items() if name not in free}
+    return {**values, **vae._spec(), "preprocessing": vae.preprocessing_.to_json()}
