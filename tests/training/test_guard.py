@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from latentia.errors import DivergedError
-from latentia.training import Inputs, Player, Settings, TrainingResult, adam, permutation, train
+from latentia.training import Inputs, Player, RunFolder, Settings, TrainingResult, adam, permutation, train
+from latentia.training.steps import Stepper
 from tests.training.cases import Line, table
 
 NAN = float("nan")
@@ -78,6 +80,24 @@ def test_a_bad_step_does_not_count_in_the_optimiser() -> None:
     assert torch.allclose(moved.abs(), torch.full_like(moved, 0.1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("how", ["loss", "constant", "gradient", "term"])
+def test_skipping_inside_the_fused_optimiser_is_the_same(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """What happens on a GPU, where the flag is never read in a step; fused Adam has it on the CPU too."""
+    bad = {0, 3, 4, 9}
+    asked, _, _ = poisoned(bad.__contains__, how)
+    make = Stepper.__init__
+
+    def on_device(self: Stepper, *arguments: Any) -> None:
+        make(self, *arguments)
+        self.skips_on_device = True
+
+    monkeypatch.setattr(Stepper, "__init__", on_device)
+    told, result, _ = poisoned(bad.__contains__, how)
+    assert result.skipped_steps == 4
+    assert torch.equal(asked.map.weight, told.map.weight)
+    assert torch.equal(asked.map.bias, told.map.bias)
+
+
 @pytest.mark.parametrize("optimizer", [None, sgd, fused_sgd])
 def test_bad_first_steps_leave_nothing_behind(optimizer: Any) -> None:
     """The same rows in every step, so a run whose first steps are bad is the other one, later."""
@@ -132,6 +152,26 @@ def test_after_too_many_bad_steps_an_error_explains(how: str, culprit: str) -> N
 def test_bad_steps_must_be_consecutive() -> None:
     _, result, _ = poisoned(lambda step: step % 3 != 0, "loss", max_bad_steps=3)
     assert result.skipped_steps == 10
+
+
+def test_a_resumed_run_goes_on_counting_bad_steps(tmp_path: Path) -> None:
+    """Steps 7, 8, … are bad; the run stops after step 9 and meets the sixth bad step, 12, after its resume."""
+    done = 0
+
+    def loss(rows: Tensor, inputs: Inputs) -> tuple[Tensor, Mapping[str, Tensor]]:
+        nonlocal done
+        value, terms = line.loss(rows, inputs)
+        done += 1
+        return (value * NAN if done > 7 else value), terms
+
+    settings = Settings(30, 8, 0, max_bad_steps=6, num_threads=1, precision="float64")
+    line = Line(2)
+    with RunFolder(tmp_path) as run:
+        train([Player("line", line, loss)], table(ROWS, 2), module=line, settings=settings, run=run,
+              callbacks=[lambda event: event.epoch == 2])  # fmt: skip
+    line = Line(2)
+    with RunFolder(tmp_path, "resume") as run, pytest.raises(DivergedError, match="in epoch 3, step 12,"):
+        train([Player("line", line, loss)], table(ROWS, 2), module=line, settings=settings, run=run)
 
 
 def test_the_module_is_rewound_to_good_weights() -> None:

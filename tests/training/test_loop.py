@@ -235,6 +235,13 @@ def test_bfloat16_computes_the_loss_under_autocast_and_keeps_parameters_in_float
     assert line.weight.dtype == torch.float32
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("float64", torch.float32), ("bfloat16", torch.float64)])
+def test_precision_and_parameters_must_fit(precision: str, dtype: torch.dtype) -> None:
+    line = Line(1).to(dtype)
+    with pytest.raises(ConfigError, match=f"precision is '{precision}', which needs .* has {dtype}"):
+        train([Player("a", line, line.loss)], table(3, 1), module=line, settings=Settings(1, 2, 0, precision=precision))
+
+
 def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
     train_tiny(max_epochs=2)
     line = Line(1)

@@ -44,6 +44,12 @@ class Stepper:
                     f"Player {player.name!r} is on {value.device}, the rows on {device}; move one of them."
                 )
         self.dtype = self.parameters[0].dtype
+        wanted = torch.float64 if settings.precision == "float64" else torch.float32
+        if settings.precision != "float32" and self.dtype != wanted:
+            raise ConfigError(
+                f"precision is {settings.precision!r}, which needs {wanted} parameters, and player {player.name!r} has "
+                f"{self.dtype}; convert its module, or choose another precision."
+            )
         self.optimizer = self._optimizer()
         self.learning_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         # A fused optimiser skips the update on the device when told that a value is not finite; others are not called.
