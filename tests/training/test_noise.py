@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
@@ -36,6 +37,15 @@ def test_draws_depend_on_the_key_only(kind: Literal["normal", "uniform", "bytes2
     assert torch.equal(torch.get_rng_state(), before)
     assert first.shape == (5, 2, 3)
     assert first.dtype == (torch.uint8 if kind == "bytes255" else torch.float64)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    noise, alone = Noise("normal", (100,)), {}
+    for step in range(200):
+        alone[step] = draw(noise, 10, 0, "p", step, CPU, torch.float32)
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(lambda step: draw(noise, 10, 0, "p", step, CPU, torch.float32), range(200))
+        assert all(torch.equal(one, alone[step]) for step, one in enumerate(together))
 
 
 def test_bytes255_makes_a_bernoulli_draw_of_exactly_byte_over_255() -> None:

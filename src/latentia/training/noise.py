@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,15 @@ __all__ = ["Inputs", "Noise", "draw", "key", "permutation"]
 Inputs = Mapping[str, Tensor]
 """What a loss gets beside its rows: noise (leading axis = row) and scheduled values (0-dimensional)."""
 
-_generators: dict[torch.device, torch.Generator] = {}
+
+class _Generators(threading.local):
+    """One generator per thread and device, seeded anew for every draw: making one costs more than the draw."""
+
+    def __init__(self) -> None:
+        self.by_device: dict[torch.device, torch.Generator] = {}
+
+
+_generators = _Generators()
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,9 @@ def draw(
         Shape (rows, *noise.shape).
     """
     device = torch.device(device)
-    generator = _generators.get(device)
+    generator = _generators.by_device.get(device)
     if generator is None:
-        generator = _generators[device] = torch.Generator(device)
+        generator = _generators.by_device[device] = torch.Generator(device)
     generator.manual_seed(key(seed, purpose, step))
     shape = (rows, *noise.shape)
     if noise.kind == "normal":
