@@ -142,6 +142,21 @@ def test_pictures(fitted: Path, model: latentia.VAE, rows_file: Path, tmp_path: 
     assert run("encode", fitted, rows_file, "--out", tmp_path / "z.png").code == 2
 
 
+def test_pictures_of_grey_values_made_binary_are_black_and_white(rows_file: Path, tmp_path: Path) -> None:
+    vae = latentia.VAE(latent_dim=2, hidden=(16,), max_epochs=1, binarize="dynamic", random_state=0)
+    vae.fit(data.load("digits").train).save(tmp_path / "binary")
+    drawn, again = tmp_path / "samples.png", tmp_path / "again.png"
+    assert run("sample", tmp_path / "binary", "-n", 16, "--out", drawn).code == 0
+    with Image.open(drawn) as picture:
+        assert set(np.unique(np.asarray(picture))) >= {0, 255}  # and the grey of the gaps
+    assert run("reconstruct", tmp_path / "binary", rows_file, "--out", again).code == 0
+    zoom = 600 // (14 * 9 - 1)  # 180 items in 14 columns
+    with Image.open(again) as picture:
+        first = np.asarray(picture)[: 8 * zoom : zoom, : 8 * zoom : zoom]
+    np.testing.assert_array_equal(first, np.rint(vae.reconstruct(np.load(rows_file))[0] * 255.0))
+    assert first.max() > 100
+
+
 def test_an_output_is_never_lost(fitted: Path, rows_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "z.npy"
     out.write_bytes(b"precious")

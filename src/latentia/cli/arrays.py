@@ -12,6 +12,7 @@ from latentia.cli.exits import OK
 from latentia.cli.inputs import load_model, match_columns, read_rows, rows_per_chunk
 from latentia.cli.outputs import check_output, write_array, write_pictures
 from latentia.errors import ConfigError
+from latentia.report.contracts import drawn_support
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,7 @@ def sample(run: Path, out: Path, count: int, seed: int, device: str | None, *, o
     check_output(out, _PICTURES, overwrite=overwrite)
     model = load_model(run, device)
     if out.suffix.lower() == ".png":
-        write_pictures(out, model.sample(count, random_state=seed), model.support_)
+        write_pictures(out, model.sample(count, random_state=seed), drawn_support(model))
     else:
         write_array(out, _sampled(model, count, seed), count, _columns(model, "decode"))
     return _wrote(out, count, json=json)
@@ -57,7 +58,8 @@ def apply(
     if out.suffix.lower() == ".png":
         import numpy as np
 
-        write_pictures(out, np.concatenate([method(chunk) for chunk in rows.chunks(_chunk(model))]), model.support_)
+        items = np.concatenate([method(chunk) for chunk in rows.chunks(_chunk(model))])
+        write_pictures(out, items, drawn_support(model))
     else:
         write_array(out, map(method, rows.chunks(_chunk(model))), len(rows), _columns(model, verb))
     return _wrote(out, len(rows), json=json)
