@@ -37,3 +37,13 @@ def test_images_and_sample_axes() -> None:
     density = Bernoulli(logits, event_dims=2)
     assert density.log_prob(x).shape == (5, 1)
     torch.testing.assert_close(density.log_prob(x), density.log_prob_elements(x).sum((-1, -2)))
+
+
+def test_both_ways_agree_between_zero_and_one_too() -> None:
+    """Grey values make it a cross-entropy, and the same one with gradients and without."""
+    logits, x = torch.tensor([1.3, -0.4]), torch.tensor([0.3, 0.7])
+    expected = (x * logits - torch.nn.functional.softplus(logits)).sum()
+    torch.testing.assert_close(Bernoulli(logits).log_prob(x), expected)
+    torch.testing.assert_close(Bernoulli(logits.requires_grad_()).log_prob(x).detach(), expected.detach())
+    (gradient,) = torch.autograd.grad(Bernoulli(logits.detach()).log_prob(x.requires_grad_()), x)
+    torch.testing.assert_close(gradient, logits.detach())

@@ -118,3 +118,19 @@ def test_standard_error_by_hand() -> None:
     """Of 1, 2, 3, 6: the variance with n − 1 is 14/3, so the standard error is √(14/12)."""
     assert standard_error(np.array([1.0, 2.0, 3.0, 6.0])) == pytest.approx(math.sqrt(14 / 12))
     assert math.isnan(standard_error(np.array([1.0])))
+
+
+def test_a_weight_that_is_no_number_makes_the_estimate_none() -> None:
+    for first, second in (([math.nan, 1.0], [2.0]), ([1.0], [2.0, math.nan]), ([math.nan], [math.inf])):
+        mean = LogMeanExp()
+        mean.add(torch.tensor(first))
+        mean.add(torch.tensor(second))
+        assert math.isnan(mean.value)
+        assert math.isnan(mean.effective_sample_size)
+
+
+def test_an_infinite_weight_is_infinite() -> None:
+    mean = LogMeanExp()
+    mean.add(torch.tensor([1.0, math.inf]))
+    mean.add(torch.tensor([-math.inf, 3.0]))
+    assert mean.value == math.inf

@@ -13,7 +13,9 @@ import scipy.stats
 import torch
 from torch import Tensor, nn
 
+from latentia.distributions import UnitNormal, kl_per_dimension
 from latentia.errors import ConfigError
+from latentia.networks import Constant
 from latentia.parts import (
     BernoulliLikelihood,
     BinomialLikelihood,
@@ -173,3 +175,24 @@ def test_prior_is_standard_normal_and_follows_the_modules_dtype() -> None:
 def test_a_network_of_the_wrong_width_is_named() -> None:
     with pytest.raises(ConfigError, match="BinomialLikelihood needs a network with 1 × 6 outputs"):
         BinomialLikelihood(nn.Identity(), EVENT, levels=3)(torch.zeros(4, 7))
+
+
+@pytest.mark.parametrize(("output", "sign"), [(20.0, 1.0), (-20.0, -1.0)])
+def test_the_gradient_of_an_exploding_posterior_points_back(output: float, sign: float) -> None:
+    """d KL / d log σ = σ² − 1 at the limit: a step downhill leads back inside."""
+    network = Constant(2)
+    with torch.no_grad():
+        network.values.copy_(torch.tensor([0.0, output]))
+    q = DiagonalGaussian(network)(torch.zeros(1, 1))
+    kl_per_dimension(q, UnitNormal(torch.zeros(1))).sum().backward()
+    assert network.values.grad is not None
+    assert network.values.grad[1].item() == pytest.approx(math.expm1(2.0 * sign * 9.0))
+
+
+def test_the_narrowest_scale_is_narrower_than_a_cell_for_any_number_of_levels() -> None:
+    for levels in (2, 17, 256, 65_536):
+        network = Constant(2)
+        with torch.no_grad():
+            network.values.copy_(torch.tensor([0.0, -100.0]))
+            scale = DiscretizedLogisticLikelihood(network, (1,), levels)(torch.zeros(1)).log_scale.exp()
+        assert 0.0 < scale.item() < 0.1

@@ -29,8 +29,8 @@ def test_value_and_standard_error_over_seeds_by_hand() -> None:
     assert outcome.reached is False
 
 
-@pytest.mark.parametrize(("value", "reached"), [(90.19, True), (80.0, True), (90.21, False)])
-def test_a_value_below_the_upper_end_of_the_tolerance_is_reached(value: float, reached: bool) -> None:
+@pytest.mark.parametrize(("value", "reached"), [(90.19, True), (88.81, True), (90.21, False), (80.0, False)])
+def test_a_value_within_the_tolerance_is_reached(value: float, reached: bool) -> None:
     outcome = Outcome(RECIPE, (0,), (_evaluation(-value),), 1e9)
     assert outcome.standard_error == 0.25
     assert outcome.reached is reached

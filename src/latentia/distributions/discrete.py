@@ -46,11 +46,13 @@ class Bernoulli(FactorisedDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(value), summed over the event, shape (*S, *B), in nats."""
-        if torch.is_grad_enabled() and self.logits.requires_grad:
+        if torch.is_grad_enabled() and (self.logits.requires_grad or value.requires_grad):
             return super().log_prob(value)
-        # log p = Σ log σ(m) with m = ±ℓ, by whether x is one or zero.
-        signed = self.logits * (2.0 * value.to(self.logits.dtype) - 1.0)
-        return _sum_log_sigmoid_(signed.flatten(-len(self.event_axes)))
+        # Half the time of a sum of logarithms: xℓ − log(1 + e^ℓ) = xℓ − max(ℓ, 0) + log σ(|ℓ|).
+        buffer = (value.to(self.logits.dtype) * self.logits).sub_(self.logits.clamp(min=0.0))
+        total = buffer.sum(self.event_axes)
+        magnitudes = torch.abs(self.logits.expand(buffer.shape), out=buffer)
+        return total.add_(_sum_log_sigmoid_(magnitudes.flatten(-len(self.event_axes))))
 
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
         """Draw zeros and ones, shape (*S, *B, *E)."""
@@ -58,14 +60,12 @@ class Bernoulli(FactorisedDistribution):
         return (noise < self.mean).to(self.logits.dtype)
 
 
-def _sum_log_sigmoid_(m: Tensor) -> Tensor:
-    """Return Σ log σ(m) over the last axis, overwriting m; half the time of a sum of logarithms.
+def _sum_log_sigmoid_(magnitudes: Tensor) -> Tensor:
+    """Return Σ log σ(m) over the last axis for m ≥ 0, overwriting m.
 
-    log σ(m) = min(m, 0) + log σ(|m|), and σ(|m|) lies between ½ and 1: up to 31 factors can be multiplied before
-    one logarithm is taken of them.
+    σ(m) lies between ½ and 1, so that up to 31 factors can be multiplied before one logarithm is taken of them.
     """
-    total = m.clamp(max=0.0).sum(-1)
-    factors = m.abs_().sigmoid_()
+    factors = magnitudes.sigmoid_()
     for _ in range(4):
         width = factors.shape[-1]
         if width < 2:
@@ -74,7 +74,7 @@ def _sum_log_sigmoid_(m: Tensor) -> Tensor:
         if width % 2:
             halves[..., 0].mul_(factors[..., -1])
         factors = halves
-    return total.add_(factors.log().sum(-1))
+    return factors.log().sum(-1)
 
 
 class Binomial(FactorisedDistribution):
@@ -202,7 +202,7 @@ class DiscretizedLogistic(FactorisedDistribution):
         r"""Expected level, shape (*B, *E).
 
         The sum of P(X > j) over the cells is taken as the integral of the logistic's tail from 0 to k−1, which it
-        approaches to within 0.001 levels for s ≥ 0.5 and to within half a level always.
+        approaches to within 0.03 levels for s ≥ 0.5 and to within half a level always.
         """
         scale, top = self.log_scale.exp(), self.levels - 1.0
         return scale * (F.softplus(self.loc / scale) - F.softplus((self.loc - top) / scale))

@@ -9,6 +9,7 @@ from latentia.evaluation.report import (
     IMPORTANCE_WEIGHTED,
     Evaluation,
     exact_evaluation,
+    paired_difference,
     sampled_evaluation,
 )
 from latentia.evaluation.rows import ROWS_PER_CALL, map_rows
@@ -28,6 +29,7 @@ __all__ = [
     "estimate_log_prob",
     "exact_evaluation",
     "map_rows",
+    "paired_difference",
     "sampled_evaluation",
     "standard_error",
 ]

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from latentia.distributions import DiagonalNormal, kl_divergence, kl_per_dimension
 from latentia.errors import ConfigError
-from latentia.objectives import LatentVariableModel
+from latentia.objectives import LatentVariableModel, kl_terms
 
 Array = npt.NDArray[np.float64]
 
@@ -70,25 +69,30 @@ class LogMeanExp:
     def add(self, values: Tensor) -> None:
         """Take in a vector of log-weights."""
         values = values.double()
-        maximum = max(self._maximum, float(values.max()))
-        if maximum == -math.inf:  # every weight so far is zero
-            self.count += values.numel()
+        self.count += values.numel()
+        largest = float(values.max())  # NaN if any is
+        maximum = largest if math.isnan(largest) else max(largest, self._maximum)
+        if math.isnan(self._maximum) or not math.isfinite(maximum):  # broken, infinite, or all weights zero so far
+            self._maximum = self._maximum if math.isnan(self._maximum) else maximum
             return
         factor = math.exp(self._maximum - maximum)
         scaled = (values - maximum).exp()
         self._sum = self._sum * factor + float(scaled.sum())
         self._squares = self._squares * factor**2 + float(scaled.square().sum())
         self._maximum = maximum
-        self.count += values.numel()
 
     @property
     def value(self) -> float:
-        """Logarithm of the mean of the weights."""
+        """Logarithm of the mean of the weights; NaN where one of them is."""
+        if math.isnan(self._maximum) or self._maximum == math.inf:
+            return self._maximum
         return self._maximum + math.log(self._sum / self.count) if self._sum > 0.0 else -math.inf
 
     @property
     def effective_sample_size(self) -> float:
-        """(Σw)²/Σw², between 1 and the number of weights."""
+        """(Σw)²/Σw², between 1 and the number of weights; NaN where they are not finite."""
+        if math.isnan(self._maximum) or self._maximum == math.inf:
+            return math.nan
         return self._sum**2 / self._squares if self._squares > 0.0 else 0.0
 
 
@@ -146,7 +150,7 @@ def estimate_log_prob(
         q = model.encoder(x)
         z = q.rsample_from(noise(i).unsqueeze(1).to(q.mean))  # (K, 1, Z)
         log_ratio = (prior.log_prob(z) - q.log_prob(z)).double()
-        kl = kl_per_dimension(q, prior)[0] if isinstance(q, DiagonalNormal) else kl_divergence(q, prior)
+        kl = kl_terms(q, prior, z)[0]
         for start in range(0, num_samples, size):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
                 log_p: Tensor = decoder(z[start : start + size]).log_prob(x).double()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from latentia.errors import ConfigError
 from latentia.evaluation.log_likelihood import RowEstimates, standard_error
 from latentia.evaluation.metrics import active_units, bits_per_dim
 
@@ -77,6 +78,38 @@ class Evaluation:
         """Return every number but those per row as JSON values: what is not finite becomes null."""
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "per_row"}
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
+
+
+def paired_difference(a: Evaluation, b: Evaluation) -> tuple[float, float]:
+    """Return the mean of log p(x) of one model minus that of another on the same rows, and its standard error.
+
+    The error is that of the paired differences: rows that are hard for both do not count against either.
+
+    Parameters
+    ----------
+    a, b
+        With their values of the same rows, in the same order.
+
+    Returns
+    -------
+    tuple of float
+        In nats, positive where ``a`` is better. The error is NaN for a single row, both are NaN where a value is; an
+        infinite value leaves no error either.
+
+    Raises
+    ------
+    ConfigError
+        If the numbers of rows differ, or there are none.
+    """
+    if len(a.per_row) != len(b.per_row) or not len(a.per_row):
+        msg = (
+            f"evaluations are compared row by row, but {a.name} has {len(a.per_row)} rows and {b.name} has "
+            f"{len(b.per_row)}: evaluate both on the same rows"
+        )
+        raise ConfigError(msg)
+    with np.errstate(invalid="ignore"):  # two infinite values have no difference
+        differences = a.per_row - b.per_row
+        return float(differences.mean()), standard_error(differences)
 
 
 def exact_evaluation(

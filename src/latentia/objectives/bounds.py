@@ -119,7 +119,7 @@ def elbo(
     # A single sample goes without its axis: one reduction less in the training step.
     log_p: Tensor = model.decoder(z[0] if num_samples == 1 else z).log_prob(x)
     reconstruction = log_p if num_samples == 1 else log_p.mean(0)
-    kl = _kl_terms(q, p, z)
+    kl = kl_terms(q, p, z)
     total = kl.sum(-1)
     value = reconstruction - total
     surrogate = None if beta is None else reconstruction - beta * total
@@ -168,9 +168,12 @@ def importance_log_weights(
     return log_weights
 
 
-def _kl_terms(q: DiagonalNormal | FullNormal, p: UnitNormal | DiagonalNormal, z: Tensor) -> Tensor:
-    """KL(q‖p) with a last axis: per dimension where it splits, in one piece otherwise."""
-    if isinstance(q, DiagonalNormal):
+def kl_terms(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """Return KL(q‖p) with a last axis, nats: (B, Z) where it splits over dimensions, else (B, 1).
+
+    Exact where it is registered for the pair, else the mean of log q − log p over the samples z, shape (K, B, Z).
+    """
+    if isinstance(q, DiagonalNormal) and isinstance(p, DiagonalNormal | UnitNormal):
         return kl_per_dimension(q, p)
     try:
         return kl_divergence(q, p).unsqueeze(-1)

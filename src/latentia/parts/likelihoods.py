@@ -138,12 +138,15 @@ class DiscretizedLogisticLikelihood(_Likelihood):
     """
 
     outputs_per_element = 2
-    # The scale runs from about 1e-3 to 150 half-ranges: narrower than a cell, wider than all levels.
-    log_scale_limits = (-7.0, 5.0)
 
     def __init__(self, network: nn.Module, event_shape: Sequence[int], levels: int) -> None:
         super().__init__(network, event_shape)
         self.levels = levels
+
+    @property
+    def log_scale_limits(self) -> tuple[float, float]:
+        """Limits of log s in half-ranges: from narrower than a cell to wider than all levels."""
+        return min(-7.0, -math.log(self.half_range) - 2.5), 5.0
 
     @property
     def half_range(self) -> float:

@@ -29,4 +29,6 @@ class DiagonalGaussian(nn.Module):
     def forward(self, x: Tensor) -> DiagonalNormal:
         """Return q(z | x) with batch shape (...) and event shape (L,)."""
         loc, log_scale = full_precision(self.network(x)).chunk(2, -1)
-        return DiagonalNormal(loc, log_scale.clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT))
+        clamped = log_scale.clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)
+        # Beyond the limits the gradient at the limit is passed on: it points back, where a clamp's own would be zero.
+        return DiagonalNormal(loc, log_scale + (clamped - log_scale).detach())

@@ -87,10 +87,13 @@ class Outcome:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the value lies within the tolerance, or below; None where nothing is expected."""
+        """Whether the value lies within the tolerance; None where nothing is expected.
+
+        A value that is far better than expected is not reached either: something is likely to be wrong.
+        """
         if self.recipe.expected is None or self.recipe.tolerance is None:
             return None
-        return self.value <= self.recipe.expected + self.recipe.tolerance
+        return abs(self.value - self.recipe.expected) <= self.recipe.tolerance
 
     def row(self) -> str:
         """Return the row of the table of results."""
