@@ -71,8 +71,8 @@ def growth(kind: str, verb: str, rows: int, folder: Path, binarize: str = "", wi
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    """40,000 rows of 784 bytes: 31 MB mapped, 125 MB as single precision."""
-    assert growth("vae", "transform", 40_000, tmp_path) < 60
+    """25,000 rows of 784 bytes: 20 MB mapped, 78 MB as single precision."""
+    assert growth("vae", "transform", 25_000, tmp_path) < 40
 
 
 @pytest.mark.slow

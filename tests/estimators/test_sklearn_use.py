@@ -155,7 +155,7 @@ def test_representations(make: Any) -> None:
 
 def test_cloning_and_setting_parameters_keep_what_was_given() -> None:
     hidden = [8, 4]
-    model = lt.VAE(hidden=hidden, latent_dim=3)
+    model = vae(hidden=hidden, latent_dim=3)
     assert model.hidden is hidden
     copy = clone(model.fit(table(30, 3)))
     assert copy.get_params() == model.get_params()

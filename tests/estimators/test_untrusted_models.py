@@ -135,11 +135,11 @@ def test_every_value_of_the_config_replaced_by_every_wrong_thing(name: str, mode
     rng = np.random.default_rng(0)
     refused = 0
     for path in places:
-        chosen = rng.choice(len(WRONG), size=4, replace=False)
+        chosen = rng.choice(len(WRONG), size=2, replace=False)
         for i in chosen:
             folder = tampered(models, name, tmp_path, lambda content, i=i, path=path: put(content, path, WRONG[i]))  # type: ignore[misc]
             refused += not check(folder, ROWS[name])
-    assert refused > len(places)  # most wrong values are refused
+    assert refused > 0.6 * len(places)  # most wrong values are refused; 0 and 1 are often allowed
 
 
 @pytest.mark.parametrize("name", ["vae", "ppca", "independent"])
@@ -250,7 +250,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @given(data=st.data())
 def test_random_json_at_random_places(
     models: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
