@@ -11,7 +11,10 @@ import pytest
 
 import latentia
 from latentia import data, storage
+from latentia.cli.baselines import Comparison
+from latentia.evaluation import Evaluation
 from tests.cli.commands import Outcome, register_dummies, run
+from tests.cli.dummy_estimator import Dummy
 
 
 @pytest.fixture
@@ -180,6 +183,33 @@ def test_the_baseline_must_be_beaten_where_that_is_asked_for(tmp_path: Path) -> 
     outcome = run("fit", "dummy", "digits", "--out", tmp_path / "without", *asked)
     assert outcome.code == 1
     assert "--beat-baseline needs the baselines" in outcome.stderr
+
+
+@pytest.mark.usefixtures("_dummies")
+def test_nothing_is_beaten_by_what_has_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Dummy, X: np.ndarray, **_: object) -> Evaluation:
+        return Evaluation(
+            "Dummy", "gaussian", len(X), "exact", math.nan, math.nan, 2, per_row=np.full(len(X), math.nan)
+        )
+
+    monkeypatch.setattr(Dummy, "evaluate", broken)
+    outcome = run("fit", "dummy", "digits", "--out", tmp_path / "run", "--no-report", "--beat-baseline", "0")
+    assert outcome.code == 1
+    assert "Dummy cannot be compared with IndependentPixels: log p(x) of a row is not a finite number" in outcome.stderr
+    comparison = json.loads((tmp_path / "run" / "run.json").read_text())["comparisons"][0]
+    assert comparison["difference"] is None
+    assert comparison["standard_errors"] is None
+
+
+def test_a_comparison_says_what_it_knows() -> None:
+    assert str(Comparison("a", "b", 3.0, 0.5)) == "a lies 3.00 ± 0.50 nats above b (6.0 standard errors)"
+    assert str(Comparison("a", "b", -3.0, 0.5)) == "a lies 3.00 ± 0.50 nats below b (6.0 standard errors)"
+    assert Comparison("a", "b", -3.0, 0.5).standard_errors == -6.0
+    assert Comparison("a", "b", 0.0, 0.0).standard_errors == 0.0
+    assert Comparison("a", "b", 1.0, 0.0).standard_errors == math.inf
+    one_row = Comparison("a", "b", 3.0, math.nan)
+    assert math.isnan(one_row.standard_errors)
+    assert str(one_row) == "a lies 3.00 nats above b, and no standard error can be given"
 
 
 def test_a_table_with_labels(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pytest
 
-from latentia.evaluation import Evaluation, RowEstimates
+from latentia.errors import ConfigError
+from latentia.evaluation import Evaluation, RowEstimates, paired_difference
 from latentia.evaluation.report import EXACT, IMPORTANCE_WEIGHTED, exact_evaluation, sampled_evaluation
 
 ESTIMATES = RowEstimates(
@@ -74,3 +76,30 @@ def test_exact_by_hand_and_as_json() -> None:
     alone = exact_evaluation("PPCA", "x", np.array([-1.0]), kind=EXACT, num_parameters=5, discrete_dims=2)
     assert alone.to_json()["standard_error"] is None  # unknown from a single row, and JSON has no NaN
     assert alone.bits_per_dim == pytest.approx(1 / (2 * math.log(2)))
+
+
+def _exact(name: str, *rows: float) -> Evaluation:
+    return exact_evaluation(name, "gaussian", np.array(rows), kind=EXACT, num_parameters=1, discrete_dims=0)
+
+
+def test_models_are_compared_on_paired_rows() -> None:
+    hard_and_easy = np.array([-10.0, -2000.0, -30.0, -400.0])
+    a, b = _exact("a", *(hard_and_easy + [1.0, 2.0, 3.0, 4.0])), _exact("b", *hard_and_easy)
+    assert paired_difference(a, b) == pytest.approx((2.5, math.sqrt(5 / 3 / 4)))
+    assert paired_difference(b, a) == pytest.approx((-2.5, math.sqrt(5 / 3 / 4)))
+    assert paired_difference(a, a) == (0.0, 0.0)
+
+
+def test_a_comparison_without_a_value_has_no_error() -> None:
+    one = paired_difference(_exact("a", 3.0), _exact("b", 1.0))
+    assert one[0] == 2.0
+    assert math.isnan(one[1])
+    nan, inf = _exact("nan", 1.0, math.nan), np.array([1.0, -math.inf])
+    assert all(map(math.isnan, paired_difference(nan, _exact("b", 1.0, 2.0))))
+    lost = dataclasses.replace(_exact("a", 1.0, 2.0), per_row=inf)
+    difference, error = paired_difference(_exact("b", 1.0, 2.0), lost)
+    assert difference == math.inf
+    assert math.isnan(error)
+    assert all(map(math.isnan, paired_difference(lost, lost)))
+    with pytest.raises(ConfigError, match="a has 1 rows and b has 2: evaluate both on the same rows"):
+        paired_difference(_exact("a", 1.0), _exact("b", 1.0, 2.0))

@@ -63,6 +63,7 @@ def test_models_are_compared_row_by_row() -> None:
     assert paired_sentence(theirs, mine, ("a", "\nb")) == "a lies 2.50 ± 0.65 nats below b’s bound."
     assert paired_sentence(mine, evaluation(per_row=rows[:3])) == ""
     assert paired_sentence(mine, evaluation()) == ""
+    assert paired_sentence(evaluation(per_row=rows * np.nan), theirs) == ""
 
 
 def test_neither_table_nor_plots_import_matplotlib_before_they_draw() -> None:

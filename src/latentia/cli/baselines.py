@@ -30,14 +30,19 @@ class Comparison:
 
     @property
     def standard_errors(self) -> float:
-        """The difference in units of its standard error."""
-        if self.standard_error > 0:
-            return self.difference / self.standard_error
-        return math.copysign(math.inf, self.difference) if self.difference else 0.0
+        """The difference in units of its standard error; NaN where there is none."""
+        if self.standard_error == 0:
+            return math.copysign(math.inf, self.difference) if self.difference else 0.0
+        return self.difference / self.standard_error
 
     def __str__(self) -> str:
         """Say it in a sentence."""
         side = "above" if self.difference >= 0 else "below"
+        if math.isnan(self.difference):
+            return f"{self.model} cannot be compared with {self.baseline}: log p(x) of a row is not a finite number"
+        if math.isnan(self.standard_error):
+            distance = f"{abs(self.difference):.2f} nats {side} {self.baseline}"
+            return f"{self.model} lies {distance}, and no standard error can be given"
         return (
             f"{self.model} lies {abs(self.difference):.2f} ± {self.standard_error:.2f} nats {side} {self.baseline} "
             f"({abs(self.standard_errors):.1f} standard errors)"
@@ -71,9 +76,8 @@ def evaluate_baselines(model: Any, dataset: Dataset, seed: int) -> list[Any]:
 
 def compare(evaluation: Any, baselines: list[Any]) -> list[Comparison]:
     """Compare the model with each baseline row by row."""
-    comparisons = []
-    for baseline in baselines:
-        differences = evaluation.per_row - baseline.per_row
-        error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
-        comparisons.append(Comparison(evaluation.name, baseline.name, float(differences.mean()), error))
-    return comparisons
+    from latentia.evaluation import paired_difference
+
+    return [
+        Comparison(evaluation.name, baseline.name, *paired_difference(evaluation, baseline)) for baseline in baselines
+    ]

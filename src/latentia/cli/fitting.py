@@ -194,7 +194,7 @@ def _judge(request: Request, comparisons: list[baselines.Comparison]) -> int:
     if not comparisons:
         error("--beat-baseline needs the baselines, and none could be fitted")
         return FAILURE
-    if comparisons[0].standard_errors < request.beat_baseline:
+    if not comparisons[0].standard_errors >= request.beat_baseline:  # NaN beats nothing
         error(f"{comparisons[0]}: at least {request.beat_baseline:g} above it were asked for")
         return FAILURE
     return OK

@@ -79,18 +79,20 @@ def describe_kind(evaluation: Evaluation) -> str:
 
 
 def paired_sentence(own: Evaluation, other: Evaluation, names: tuple[str, str] | None = None) -> str:
-    """Say how far one model lies above another on the same rows; nothing where rows were not kept or differ.
+    """Say how far one model lies above another on the same rows; nothing where rows were not kept, differ or have no value.
 
     The standard error is that of the paired differences: rows that are hard for both do not count against either.
     """
     if len(own.per_row) != len(other.per_row) or len(own.per_row) < 2:
         return ""
-    differences = own.per_row - other.per_row
-    value, spread = with_error(
-        abs(float(differences.mean())), float(differences.std(ddof=1)) / math.sqrt(len(differences))
-    )
+    from latentia.evaluation import paired_difference
+
+    difference, uncertainty = paired_difference(own, other)
+    if math.isnan(difference):
+        return ""
+    value, spread = with_error(abs(difference), uncertainty)
     called = zip((own, other), names or (own.name, other.name), strict=True)
-    side = "above" if differences.mean() >= 0 else "below"
+    side = "above" if difference >= 0 else "below"
     error = "" if spread is None else f" ± {spread}"
     first, second = (f"{clean(name)}{'’s bound' if 'bound' in item.kind else ''}" for item, name in called)
     return f"{first} lies {value}{error} nats {side} {second}."
