@@ -84,7 +84,7 @@ def _exact(name: str, *rows: float) -> Evaluation:
 
 def test_models_are_compared_on_paired_rows() -> None:
     hard_and_easy = np.array([-10.0, -2000.0, -30.0, -400.0])
-    a, b = _exact("a", *(hard_and_easy + [1.0, 2.0, 3.0, 4.0])), _exact("b", *hard_and_easy)
+    a, b = _exact("a", *(hard_and_easy + np.arange(1.0, 5.0))), _exact("b", *hard_and_easy)
     assert paired_difference(a, b) == pytest.approx((2.5, math.sqrt(5 / 3 / 4)))
     assert paired_difference(b, a) == pytest.approx((-2.5, math.sqrt(5 / 3 / 4)))
     assert paired_difference(a, a) == (0.0, 0.0)

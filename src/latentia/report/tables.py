@@ -79,7 +79,7 @@ def describe_kind(evaluation: Evaluation) -> str:
 
 
 def paired_sentence(own: Evaluation, other: Evaluation, names: tuple[str, str] | None = None) -> str:
-    """Say how far one model lies above another on the same rows; nothing where rows were not kept, differ or have no value.
+    """Say how far one model lies above another on the same rows; nothing where these were not kept or have no value.
 
     The standard error is that of the paired differences: rows that are hard for both do not count against either.
     """
