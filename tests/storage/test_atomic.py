@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from latentia.errors import CorruptedError, StorageError
-from latentia.storage import check_writable, open_folder, verify_folder, write_files, write_folder
+from latentia.storage import check_writable, open_folder, prune, verify_folder, write_files, write_folder
 
 # FIPS 180-2, appendix B.1
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -145,7 +145,7 @@ def test_files_are_moved_after_the_new_set_counts_and_the_manifest_last(
     monkeypatch.setattr(os, "replace", logged_replace)
     write_files(tmp_path, {"z": b"1", "a": b"2"})
     # Without the first fsync a power cut could undo the rename and keep the moves.
-    assert events == ["rename .pending", "fsync", "move a", "move z", "move manifest.json", "fsync"]
+    assert events == ["rename .latentia-pending", "fsync", "move a", "move z", "move manifest.json", "fsync"]
 
 
 def _full(file: BinaryIO) -> None:
@@ -254,3 +254,69 @@ def test_check_writable_refuses_a_folder_without_permission(tmp_path: Path) -> N
     with pytest.raises(StorageError, match="Permission denied"):
         check_writable(tmp_path)
     tmp_path.chmod(0o755)
+
+
+# --- what is somebody else's ------------------------------------------------------------------------------------------
+
+STRANGERS = (
+    ".tmp-editor",
+    ".old-photos",
+    ".pending",
+    ".tmp-1-0123abcd",
+    ".latentia-tmp-mine",
+    ".latentia-tmp-1-0123abcde",
+    ".latentia-old-x-0123abcd",
+)
+
+
+def _strangers(folder: Path) -> None:
+    for name in STRANGERS:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "letter.txt").write_text("dear")
+
+
+def _assert_untouched(folder: Path) -> None:
+    for name in STRANGERS:
+        assert (folder / name / "letter.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+def test_hidden_folders_of_others_stay(tmp_path: Path, manifest: bool) -> None:
+    _strangers(tmp_path)
+    write_files(tmp_path, {"a": b"1"}, manifest=manifest)
+    write_folder(tmp_path / "step-1", {"a": b"1"})
+    prune(tmp_path)
+    check_writable(tmp_path)
+    _assert_untouched(tmp_path)
+    assert not (tmp_path / "letter.txt").exists()
+
+
+def test_a_file_beside_the_manifest_is_written_without_clearing_up(tmp_path: Path) -> None:
+    write_files(tmp_path / "new", {"a": b"2"})
+    write_files(tmp_path / "x", {"a": b"1"})
+    (tmp_path / "new").rename(tmp_path / "x" / ".latentia-pending")
+    (tmp_path / "x" / ".latentia-tmp-1-0123abcd").mkdir()
+    write_files(tmp_path / "x", {"report.html": b""}, manifest=False)
+    assert {".latentia-pending", ".latentia-tmp-1-0123abcd"} < _names(tmp_path / "x")
+    with pytest.raises(StorageError, match="a is listed"):
+        write_files(tmp_path / "x", {"a": b"3"}, manifest=False)
+    assert open_folder(tmp_path / "x").read("a", 9) == b"2"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"letter.txt": "dear"},
+        {"letter.txt": "dear", "manifest.json": '{"name": "a web page"}'},
+        {"letter.txt": "dear", "manifest.json": '{"format": 1, "files": {}}'},
+    ],
+)
+def test_a_pending_folder_that_no_write_of_ours_made_is_refused(tmp_path: Path, files: dict[str, str]) -> None:
+    pending = tmp_path / ".latentia-pending"
+    pending.mkdir()
+    for name, text in files.items():
+        (pending / name).write_text(text)
+    with pytest.raises(StorageError, match=r"\.latentia-pending .*move it away"):
+        write_files(tmp_path, {"a": b"1"})
+    assert {path.name: path.read_text() for path in pending.iterdir()} == files
+    assert _names(tmp_path) == {".latentia-pending"}

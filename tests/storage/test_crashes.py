@@ -18,7 +18,7 @@ KINDS = ["files", "folder"]
 
 
 def _leftovers(folder: Path) -> list[str]:
-    return [str(path) for path in folder.rglob("*") if path.name.startswith((".tmp-", ".old-", ".pending"))]
+    return [str(path) for path in folder.rglob("*") if path.name.startswith(".latentia-")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,7 +82,7 @@ def test_a_plain_overwrite_would_fail_this_test(tmp_path: Path) -> None:
 def test_a_finished_pending_write_is_read_without_being_moved(tmp_path: Path) -> None:
     """A reader that may not write (a read-only disk) still sees the complete new content."""
     writer.write("files", tmp_path, 1)
-    staging = tmp_path / ".pending"
+    staging = tmp_path / ".latentia-pending"
     staging.mkdir()
     writer.write("files", tmp_path / "other", 2)
     for path in (tmp_path / "other").iterdir():

@@ -97,7 +97,7 @@ def test_prune_removes_nothing_when_none_is_intact(tmp_path: Path) -> None:
 
 def test_prune_clears_what_killed_writers_left(tmp_path: Path) -> None:
     _make(tmp_path, 1)
-    for name in (".tmp-1-abcd", ".old-1-abcd"):
+    for name in (".latentia-tmp-1-0123abcd", ".latentia-old-1-0123abcd"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "big").write_bytes(b"x")
     prune(tmp_path)

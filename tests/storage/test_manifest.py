@@ -89,7 +89,7 @@ def test_file_that_becomes_a_pipe_between_look_and_open(folder: Path, monkeypatc
         open_folder(folder).read("model.safetensors", 10**6)
 
 
-@pytest.mark.parametrize("link", ["manifest.json", ".pending"])
+@pytest.mark.parametrize("link", ["manifest.json", ".latentia-pending"])
 def test_linked_manifest_or_pending_folder(folder: Path, tmp_path: Path, link: str) -> None:
     write_files(tmp_path / "evil", {"model.safetensors": b"evil"})
     if link == "manifest.json":

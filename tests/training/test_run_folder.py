@@ -106,7 +106,7 @@ def test_what_is_no_run_is_neither_overwritten_nor_resumed(tmp_path: Path) -> No
 def test_a_run_that_died_before_its_first_checkpoint_starts(
     tmp_path: Path, whole: tuple[TinyVAE, TrainingResult]
 ) -> None:
-    (tmp_path / "checkpoints" / ".tmp-1-ab").mkdir(parents=True)
+    (tmp_path / "checkpoints" / ".latentia-tmp-1-0123abcd").mkdir(parents=True)
     (tmp_path / "metrics.jsonl").touch()
     (tmp_path / "lock").touch()
     with RunFolder(tmp_path, "resume") as run:
@@ -117,7 +117,7 @@ def test_a_run_that_died_before_its_first_checkpoint_starts(
 def test_what_a_killed_process_left_behind_goes(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as run:
         train_tiny(run=run, max_epochs=1)
-    for name in (".tmp-1-ab", ".old-1-cd"):
+    for name in (".latentia-tmp-1-0123abcd", ".latentia-old-1-0123abcd"):
         (tmp_path / "checkpoints" / name).mkdir()
     with RunFolder(tmp_path, "resume") as run:
         train_tiny(run=run, max_epochs=1)

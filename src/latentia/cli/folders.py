@@ -121,7 +121,7 @@ def _verified(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _folders(path: Path) -> Iterator[Path]:
     """Yield the folder itself if it has a manifest, its checkpoints, and those of the seeds inside."""
-    if any((path / inner / storage.MANIFEST).exists() for inner in ("", ".pending")):
+    if storage.has_manifest(path):
         yield path
     yield from _checkpoints(path)
     for seed in _seeds(path):

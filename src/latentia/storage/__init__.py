@@ -8,7 +8,15 @@ from latentia.storage.atomic import Content, check_writable, write_files, write_
 from latentia.storage.folders import latest_folder, prune
 from latentia.storage.inflate import default_cap, read_inflated
 from latentia.storage.locks import RunLock
-from latentia.storage.manifest import MANIFEST, FileEntry, Manifest, VerifiedFolder, open_folder, verify_folder
+from latentia.storage.manifest import (
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    VerifiedFolder,
+    has_manifest,
+    open_folder,
+    verify_folder,
+)
 from latentia.storage.pickles import refuse_pickle
 from latentia.storage.text import parse_json, read_json, show
 
@@ -21,6 +29,7 @@ __all__ = [
     "VerifiedFolder",
     "check_writable",
     "default_cap",
+    "has_manifest",
     "latest_folder",
     "open_folder",
     "parse_json",

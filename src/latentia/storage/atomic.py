@@ -2,12 +2,14 @@
 
 Two ways, both with fsync before every rename:
 
-- :func:`write_folder` makes a whole new folder (a checkpoint): everything goes to ``.tmp-<pid>-<random>`` beside it,
-  and one rename makes it appear.
+- :func:`write_folder` makes a whole new folder (a checkpoint): everything goes to ``.latentia-tmp-<pid>-<random>``
+  beside it, and one rename makes it appear.
 - :func:`write_files` replaces some files of an existing folder (a saved model inside its run folder): the new files and
-  the new manifest are gathered in a folder inside, one rename to ``.pending`` makes them count, and then each is
-  moved to its place. If the process dies in between, readers look into ``.pending`` first and the next writer finishes
-  the moves. So a set of files changes as one.
+  the new manifest are gathered in a folder inside, one rename to ``.latentia-pending`` makes them count, and then
+  each is moved to its place. If the process dies in between, readers look into ``.latentia-pending`` first and the
+  next writer finishes the moves. So a set of files changes as one.
+
+A hidden folder that is not named exactly so is somebody else's, and is left alone.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -32,8 +35,9 @@ __all__ = ["Content", "check_writable", "write_files", "write_folder"]
 
 Content = bytes | Callable[[BinaryIO], object]
 
-TEMPORARY = ".tmp-"  # being written
-RETIRED = ".old-"  # being removed
+TEMPORARY = ".latentia-tmp-"  # being written
+RETIRED = ".latentia-old-"  # being removed
+_LEFTOVER = re.compile(r"\.latentia-(?:tmp|old)-[0-9]+-[0-9a-f]{8}")
 _WAIT_SECONDS = 60.0
 
 
@@ -62,12 +66,12 @@ def write_files(folder: str | Path, files: Mapping[str, Content], *, manifest: b
     with _translated(folder, files):
         _make(folder)
         with _exclusive(folder):
+            if not manifest:
+                _replace_each(folder, files, _previous_manifest(folder))
+                return
             finish_pending(folder)
             sweep(folder)
             old = _previous_manifest(folder)
-            if not manifest:
-                _replace_each(folder, files, old)
-                return
             with _temporary(folder) as staging:
                 entries = {name: _write(staging / name, content) for name, content in files.items()}
                 _write(staging / MANIFEST, Manifest({**old.files, **entries}).to_bytes())
@@ -145,21 +149,43 @@ def check_writable(folder: str | Path, *, needed_bytes: int = 0) -> None:
 
 
 def finish_pending(folder: Path) -> None:
-    """Move the files of a complete pending write to their places, the manifest last."""
+    """Move the files of a complete pending write to their places, the manifest last.
+
+    Raises
+    ------
+    StorageError
+        If the folder of that name is none that :func:`write_files` made; nothing in it is touched.
+    """
     pending = folder / PENDING
     if not pending.is_dir() or pending.is_symlink():
         return
     names = sorted((entry.name for entry in os.scandir(pending)), key=lambda name: (name == MANIFEST, name))
+    if names:
+        _check_pending(pending, names)
     for name in names:
         (pending / name).replace(folder / name)
     fsync_folder(folder)
     pending.rmdir()
 
 
+def _check_pending(pending: Path, names: list[str]) -> None:
+    try:
+        listed = open_folder(pending).manifest.files
+    except StorageError as error:
+        raise StorageError(f"{show(pending)} is no unfinished write of latentia: move it away; {error}") from error
+    if strange := sorted(set(names) - {MANIFEST, *listed}):
+        raise StorageError(f"{show(pending)} holds {show(strange[0])}, which its manifest does not list: move it away")
+
+
+def is_leftover(name: str) -> bool:
+    """Return whether a name is one that a writer of ours gives to a folder that is not finished or being removed."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
 def sweep(folder: Path) -> None:
     """Remove what dead writers left in a folder; only to be called by its one writer."""
     for entry in list(os.scandir(folder)):
-        if entry.name.startswith((TEMPORARY, RETIRED)) and entry.is_dir(follow_symlinks=False):
+        if is_leftover(entry.name) and entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
 
 

@@ -23,10 +23,10 @@ from typing import BinaryIO
 from latentia.errors import CorruptedError, StorageError
 from latentia.storage.text import parse_json, show
 
-__all__ = ["MANIFEST", "FileEntry", "Manifest", "VerifiedFolder", "open_folder", "verify_folder"]
+__all__ = ["MANIFEST", "FileEntry", "Manifest", "VerifiedFolder", "has_manifest", "open_folder", "verify_folder"]
 
 MANIFEST = "manifest.json"
-PENDING = ".pending"  # a complete new set of files on its way into the folder; see atomic.py
+PENDING = ".latentia-pending"  # a complete new set of files on its way into the folder; see atomic.py
 FORMAT = 1
 MAX_FILES = 1000
 MAX_MANIFEST_BYTES = 1 << 20
@@ -159,6 +159,11 @@ class VerifiedFolder:
             ) from None
 
 
+def has_manifest(folder: str | Path) -> bool:
+    """Return whether a folder has a manifest, be it in a complete write that was cut off; it is not read."""
+    return os.path.lexists(locate(Path(folder), MANIFEST))
+
+
 def open_folder(folder: str | Path) -> VerifiedFolder:
     """Read the manifest of a folder; files are verified one by one as they are read.
 
@@ -203,7 +208,9 @@ def locate(folder: Path, name: str) -> Path:
         is_folder = stat.S_ISDIR(pending.lstat().st_mode)
     except OSError:
         is_folder = False
-    return pending / name if is_folder and os.path.lexists(pending / name) else folder / name
+    # The manifest is the last file to leave it, so without one it is none of ours, or empty.
+    counts = is_folder and os.path.lexists(pending / MANIFEST) and os.path.lexists(pending / name)
+    return pending / name if counts else folder / name
 
 
 def open_regular(path: Path) -> BinaryIO:

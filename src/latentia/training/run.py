@@ -19,7 +19,7 @@ METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 _MODEL = ("manifest.json", "config.json", "model.safetensors", "README.md")
 _OURS = (*_MODEL, METRICS, "report.html", "run.json", "seeds.json", CHECKPOINTS)
-_HIDDEN = ("lock", ".tmp-", ".old-", ".pending")
+_HIDDEN = ("lock", ".latentia-")
 
 
 class RunFolder:
