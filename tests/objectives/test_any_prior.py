@@ -36,10 +36,11 @@ def test_the_sampled_divergence_has_the_exact_mean() -> None:
     model, x = _model(), torch.tensor([[0.3, -1.0, 2.0]])
     q = model.encoder(x)
     exact = 0.5 * (q.loc.square() + q.variance - 1.0 - q.variance.log()).sum().item()
-    noise = torch.randn(20_000, 1, 2, generator=torch.Generator().manual_seed(1))
-    draws = torch.stack([elbo(model, x, noise=e[None]).terms["kl"][0, 0] for e in noise[:2000]]).detach()
+    noise = torch.randn(2000, 1, 2, generator=torch.Generator().manual_seed(1))
+    draws = torch.stack([elbo(model, x, noise=e[None]).terms["kl"][0, 0] for e in noise]).detach()
     assert_mean(draws.numpy(), exact)
-    assert elbo(model, x, num_samples=20_000, noise=noise).terms["kl"].shape == (1, 1)
+    together = elbo(model, x, num_samples=2000, noise=noise).terms["kl"].detach()
+    torch.testing.assert_close(together, draws.mean().reshape(1, 1))
 
 
 def test_estimates_agree_with_the_importance_weighted_bound_on_the_same_noise() -> None:
