@@ -108,21 +108,17 @@ def test_encode_as_a_table(fitted: Path, model: latentia.VAE, x: np.ndarray, row
     assert not (tmp_path / "x.csv").exists()
 
 
-def test_samples_are_reproducible_and_of_any_number(
-    fitted: Path, model: latentia.VAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_samples_are_those_of_the_model_whatever_their_number(
+    fitted: Path, model: latentia.VAE, tmp_path: Path
 ) -> None:
     few, many, other = tmp_path / "few.npy", tmp_path / "many.npy", tmp_path / "other.npy"
-    run("sample", fitted, "-n", 10, "--seed", 5, "--out", few)
-    np.testing.assert_array_equal(np.load(few), model.sample(10, random_state=5))
-    monkeypatch.setattr(arrays, "rows_per_chunk", lambda _: 10)
-    for out, seed in ((many, 5), (other, 6)):
-        assert run("sample", fitted, "-n", 25, "--seed", seed, "--out", out).code == 0
-        assert np.load(out).shape == (25, 8, 8)
-        assert np.load(out).dtype == np.uint8
-    drawn = np.load(many)
-    np.testing.assert_array_equal(drawn[:10], np.load(few))
-    assert not np.array_equal(drawn[:10], drawn[10:20])  # chunks are not copies of each other
-    assert not np.array_equal(drawn, np.load(other))
+    for out, count, seed in ((few, 10, 5), (many, 2500, 5), (other, 10, 6)):  # many: three blocks
+        assert run("sample", fitted, "-n", count, "--seed", seed, "--out", out).code == 0
+        expected = model.sample(count, random_state=seed)
+        np.testing.assert_array_equal(np.load(out), expected)
+        assert np.load(out).dtype == expected.dtype == np.uint8
+    np.testing.assert_array_equal(np.load(many)[:10], np.load(few))
+    assert not np.array_equal(np.load(few), np.load(other))
 
 
 def test_pictures(fitted: Path, model: latentia.VAE, rows_file: Path, tmp_path: Path) -> None:

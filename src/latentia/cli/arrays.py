@@ -27,13 +27,13 @@ _PICTURES = (*_TABLES, ".png")
 
 
 def sample(run: Path, out: Path, count: int, seed: int, device: str | None, *, overwrite: bool, json: bool) -> int:
-    """Draw samples; more than one chunk holds are drawn chunk by chunk, each with a seed derived from the first."""
+    """Draw the samples that ``model.sample`` gives for this seed, block by block."""
     check_output(out, _PICTURES, overwrite=overwrite)
     model = load_model(run, device)
     if out.suffix.lower() == ".png":
         write_pictures(out, model.sample(count, random_state=seed), drawn_support(model))
     else:
-        write_array(out, _sampled(model, count, seed), count, _columns(model, "decode"))
+        write_array(out, model.sample_blocks(count, seed), count, _columns(model, "decode"))
     return _wrote(out, count, json=json)
 
 
@@ -114,15 +114,6 @@ def _accumulate(sums: list[Any], values: Array) -> None:
     sums[2] += float(((values.astype("float64") - mean) ** 2).sum()) + shift**2 * sums[0] * added / total
     sums[1] += shift * added / total
     sums[0] = total
-
-
-def _sampled(model: Any, count: int, seed: int) -> Iterator[Array]:
-    import numpy as np
-
-    size = _chunk(model)
-    for index, start in enumerate(range(0, count, size)):
-        derived = seed if index == 0 else int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-        yield model.sample(min(size, count - start), random_state=derived)
 
 
 def _chunk(model: Any) -> int:

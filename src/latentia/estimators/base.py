@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import abc
 import math
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
@@ -16,16 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from latentia.data import Info, Support
+from latentia.data import Support
 from latentia.errors import ConfigError, DataError, DivergedError, Interrupted
-from latentia.estimators.inputs import checked_rows, unpack
+from latentia.estimators.inputs import checked_rows, describe_data, unpack
 from latentia.estimators.likelihoods import LikelihoodChoice, resolve
 from latentia.estimators.limits import Limit, Whole, check_parameters
 from latentia.estimators.preprocessing import Preprocessing
+from latentia.estimators.sampling import blocks, seed_of
 from latentia.evaluation import Evaluation, map_rows
 from latentia.training import threads
 
@@ -34,7 +34,7 @@ __all__ = ["Array", "GenerativeEstimator", "LatentEstimator", "Posterior"]
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-# How many numbers are converted and moved to the device, or drawn, at a time: 16 MB in double precision.
+# How many numbers are converted and moved to the device at a time: 16 MB in double precision.
 NUMBERS_PER_BLOCK = 1 << 21
 
 
@@ -115,7 +115,7 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
             if self.support_.kind == "real" and binarize:
                 self.support_ = Support("unit")  # grey values, which are to be probabilities
         self.support_.check(rows, "the training data" + (" (grey values, for binarize)" if binarize else ""))
-        self.info_ = _describe(given.info, len(rows))
+        self.info_ = describe_data(given.info, len(rows))
         valid = given.valid if X_valid is None else X_valid
         valid_rows = None if valid is None else self._rows(valid)
         self.seed_ = self._new_seed()
@@ -133,7 +133,14 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
         """Return the mean of ``score_samples``, in nats."""
         return float(self.score_samples(X).mean())
 
-    def evaluate(self, X: Any, *, num_samples: int | None = None, precision: str = "float32") -> Evaluation:
+    def evaluate(
+        self,
+        X: Any,
+        *,
+        num_samples: int | None = None,
+        precision: str = "float32",
+        progress: Callable[[int], None] | None = None,
+    ) -> Evaluation:
         """Return every number there is about these rows: log p(x), its standard error, bits per dimension and more.
 
         Parameters
@@ -144,6 +151,8 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
             Importance samples a row, where log p(x) is estimated; otherwise ignored.
         precision
             "float32", or "bfloat16" for faster matrix products at an error of about 0.03 nats a row.
+        progress
+            Called with the number of finished rows after each, where log p(x) is estimated; otherwise ignored.
         """
         if precision not in ("float32", "bfloat16"):
             raise ConfigError(f"precision of evaluate must be 'float32' or 'bfloat16', got {precision!r}")
@@ -151,7 +160,7 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
             raise ConfigError(f"num_samples of evaluate must be {Whole(1, 10_000_000)}, got {num_samples!r}")
         rows = self._rows(X)
         with threads(self.num_threads_):
-            return self._evaluate_rows(rows, num_samples, precision)
+            return self._evaluate_rows(rows, num_samples, precision, progress)
 
     def sample(self, n: int = 1, random_state: int | np.random.RandomState | None = None) -> Array:
         """Draw items from p(x).
@@ -161,28 +170,39 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
         n
             How many, at least 1.
         random_state
-            Seed; None takes the estimator's, so that a fixed one gives the same items at each call.
+            Seed; None takes the estimator's, so that a fixed one gives the same items at each call. Fewer items are
+            the first of more with the same seed.
 
         Returns
         -------
         numpy.ndarray
             shape (n, *E), in the units and the type of the data (uint8 for at most 256 levels).
         """
+        out, start = None, 0
+        for block in self.sample_blocks(n, random_state):
+            out = np.empty((n, *self.event_shape_), block.dtype) if out is None else out
+            out[start : start + len(block)] = block
+            start += len(block)
+        return cast("Array", out)
+
+    def sample_blocks(self, n: int, random_state: int | np.random.RandomState | None = None) -> Iterator[Array]:
+        """Draw the items of ``sample`` block by block, so that memory holds one block only.
+
+        Parameters
+        ----------
+        n, random_state
+            As for ``sample``, which gives the same items.
+
+        Yields
+        ------
+        numpy.ndarray
+            shape (m, *E).
+        """
         self._check_fitted()
         if not Whole(1, 2**62).allows(n):
             raise ConfigError(f"n of sample must be a whole number of at least 1, got {n!r}")
-        chosen = getattr(self, "random_state", None) if random_state is None else random_state
-        generator = torch.Generator().manual_seed(seed_of(chosen))
-        out: Array | None = None
-        with threads(self.num_threads_), torch.inference_mode():
-            size = min(1024, max(1, NUMBERS_PER_BLOCK // math.prod(self.event_shape_)))
-            for start in range(0, n, size):
-                count = min(size, n - start)
-                block = self._finish_samples(self._sample_rows(count, generator))
-                if out is None:
-                    out = np.empty((n, *self.event_shape_), block.dtype)
-                out[start : start + count] = block.reshape(count, *self.event_shape_)
-        return cast("Array", out)
+        seed = seed_of(getattr(self, "random_state", None) if random_state is None else random_state)
+        return blocks(self._draw, int(n), seed, self.event_shape_)
 
     def save(self, path: str | Path) -> None:
         """Save the fitted model as a folder of safetensors and JSON, without pickle and without any training row.
@@ -212,7 +232,9 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
         """Fit to checked rows (n, D); set every fitted attribute that is not set yet."""
 
     @abc.abstractmethod
-    def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
+    def _evaluate_rows(
+        self, rows: Array, num_samples: int | None, precision: str, progress: Callable[[int], None] | None
+    ) -> Evaluation:
         """Score checked rows (n, D)."""
 
     @abc.abstractmethod
@@ -258,8 +280,9 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
             support = Support("binary") if support.kind == "binary" or getattr(self, "binarize", None) else support
         return checked_rows(self, data, event_shape=self.event_shape_, support=support)[0]
 
-    def _finish_samples(self, drawn: Tensor) -> Array:
-        values = drawn.cpu().numpy()
+    def _draw(self, n: int, generator: torch.Generator) -> Array:
+        with threads(self.num_threads_), torch.inference_mode():
+            values = self._sample_rows(n, generator).cpu().numpy()
         if self.preprocessing_.scale is not None:
             return self.preprocessing_.restore(values.reshape(len(values), *self.event_shape_))
         return self.preprocessing_.model_support.cast(values)
@@ -373,28 +396,5 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Generat
         return tags
 
 
-def seed_of(random_state: int | np.random.RandomState | None) -> int:
-    """Return a seed below 2³¹; from the system where ``random_state`` is None: NumPy's global state is not touched."""
-    if random_state is None:
-        return secrets.randbelow(np.iinfo(np.int32).max)
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-
-
 def _float_like(rows: Array) -> Any:
     return np.float64 if rows.dtype == np.float64 else np.float32
-
-
-def _describe(info: Info | None, n: int) -> dict[str, Any]:
-    if info is None:
-        return {"name": "array", "n_train": n}
-    return {
-        "name": info.name,
-        "n_train": n,
-        "description": info.description,
-        "class_names": None if info.class_names is None else list(info.class_names),
-        "feature_names": None if info.feature_names is None else list(info.feature_names),
-        "licence": info.licence,
-        "citation": info.citation,
-        "fingerprint": info.fingerprint,
-        "split": info.split,
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -93,7 +93,9 @@ class IndependentPixels(GenerativeEstimator):
     def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
         return self.module_.sample(n, generator)
 
-    def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
+    def _evaluate_rows(
+        self, rows: Array, num_samples: int | None, precision: str, progress: Callable[[int], None] | None
+    ) -> Evaluation:
         log_prob = self._map(self.module_.log_prob, rows, (), np.float64)
         return exact_evaluation(
             type(self).__name__,

@@ -18,7 +18,7 @@ from latentia.data import Dataset, Info, Split, Support, read
 from latentia.errors import DataError
 from latentia.estimators.preprocessing import describe_column
 
-__all__ = ["Given", "checked_rows", "unpack"]
+__all__ = ["Given", "checked_rows", "describe_data", "unpack"]
 
 Array = npt.NDArray[Any]
 
@@ -140,3 +140,20 @@ def _shape_advice(came: Sequence[int], expected: Sequence[int]) -> str:
     if math.prod(came) == math.prod(expected):
         return "reshape them"
     return "resize them, or fit a model to items of this shape"
+
+
+def describe_data(info: Info | None, n: int) -> dict[str, Any]:
+    """Return what a fitted model keeps of its n training rows: words and numbers, never a row."""
+    if info is None:
+        return {"name": "array", "n_train": n}
+    return {
+        "name": info.name,
+        "n_train": n,
+        "description": info.description,
+        "class_names": None if info.class_names is None else list(info.class_names),
+        "feature_names": None if info.feature_names is None else list(info.feature_names),
+        "licence": info.licence,
+        "citation": info.citation,
+        "fingerprint": info.fingerprint,
+        "split": info.split,
+    }

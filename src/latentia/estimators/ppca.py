@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -117,7 +117,9 @@ class PPCA(LatentEstimator):
         top = (self.preprocessing_.model_support.levels or 2) - 1
         return x.floor().clamp(0, top) if self._discrete_dims else x
 
-    def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
+    def _evaluate_rows(
+        self, rows: Array, num_samples: int | None, precision: str, progress: Callable[[int], None] | None
+    ) -> Evaluation:
         model = self.module_
         function = model.dequantised_bound if self._discrete_dims else model.log_prob
         log_prob = self._map(lambda x: function(x.flatten(1)), rows, (), np.float64)

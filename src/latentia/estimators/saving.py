@@ -20,13 +20,13 @@ import latentia
 from latentia.data import Support
 from latentia.errors import ConfigError, CorruptedError, StorageError
 from latentia.estimators import registry
-from latentia.estimators.base import seed_of
 from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import check_parameters
 from latentia.estimators.networks import NETWORKS, building
 from latentia.estimators.parameters import LOCAL, parameters_as_json, plain, unplain
 from latentia.estimators.preprocessing import Preprocessing
+from latentia.estimators.sampling import seed_of
 from latentia.storage import open_folder, parse_json, refuse_pickle, show, write_files
 
 if TYPE_CHECKING:

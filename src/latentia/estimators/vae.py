@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -361,10 +361,14 @@ class VAE(LatentEstimator):
         drawn: Tensor = self.module_.decoder(z).sample(generator=generator)
         return drawn
 
-    def _evaluate_rows(self, rows: Array, num_samples: int | None, precision: str) -> Evaluation:
+    def _evaluate_rows(
+        self, rows: Array, num_samples: int | None, precision: str, progress: Callable[[int], None] | None
+    ) -> Evaluation:
         k = int(num_samples or self.num_importance_samples)
-        size = self._rows_per_block
-        parts = [self._estimate(rows[i : i + size], k, precision) for i in range(0, len(rows), size)]
+        parts, size = [], self._rows_per_block
+        for start in range(0, len(rows), size):
+            done = None if progress is None else (lambda i, start=start: progress(start + i))
+            parts.append(self._estimate(rows[start : start + size], k, precision, done))
         joined = (np.concatenate([getattr(part, f.name) for part in parts]) for f in dataclasses.fields(RowEstimates))
         return sampled_evaluation(
             type(self).__name__,
@@ -377,7 +381,7 @@ class VAE(LatentEstimator):
             precision=precision if self._dtype == torch.float32 else "float64",
         )
 
-    def _estimate(self, rows: Array, k: int, precision: str) -> RowEstimates:
+    def _estimate(self, rows: Array, k: int, precision: str, progress: Callable[[int], None] | None) -> RowEstimates:
         stored = self.preprocessing_.store(rows)
         noise = RowNoise(stored, self.seed_, "evaluate")
         return estimate_log_prob(
@@ -386,6 +390,7 @@ class VAE(LatentEstimator):
             num_samples=k,
             noise=lambda i: noise.normal(i, (k, self._latents), self._dtype),
             bfloat16=precision == "bfloat16",
+            progress=progress,
         )
 
     @property
