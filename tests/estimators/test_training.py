@@ -256,12 +256,13 @@ def test_an_absurd_learning_rate_stops_with_advice_or_stays_finite(learning_rate
         message = ""
     except DivergedError as error:
         message = str(error)
-    for words in ("Term", "epoch", "step", "rows", f"learning rate {learning_rate:.3g}", "Try", "clip_norm"):
-        assert words in message or not message
+    if message and "validation value" not in message:
+        for words in ("epoch", "step", "rows", f"learning rate {learning_rate:.3g}", "Try", "clip_norm"):
+            assert words in message
     assert message or learning_rate < 1e37
     assert model.n_iter_ == len(model.history_)
     assert np.isfinite(model.transform(x)).all()
-    assert not np.isnan(model.score_samples(x)).any()
+    assert message or np.isfinite(model.score_samples(x)).all()
     assert model.sample(2).shape == (2, 4)
 
 

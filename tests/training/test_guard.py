@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentia.errors import DivergedError
+from latentia.errors import ConfigError, DivergedError
 from latentia.training import Inputs, Player, RunFolder, Settings, TrainingResult, adam, permutation, train
 from latentia.training.steps import Stepper
 from tests.training.cases import Line, table
@@ -227,3 +227,40 @@ def test_a_learning_rate_of_a_thousand_is_caught() -> None:
     with pytest.raises(DivergedError, match=r"Term 'error' was not finite .* learning rate 1e\+03"):
         train([player], table(ROWS, 2), module=line, settings=Settings(100, 8, 0, num_threads=1))
     assert torch.isfinite(line.map.weight).all()
+
+
+def test_a_run_that_ends_before_the_guard_is_sure_does_not_pass_for_a_success() -> None:
+    """Three epochs of five steps: all bad but the first, and fewer in a row than `max_bad_steps`."""
+    with pytest.raises(DivergedError, match=r"14 steps in a row were not finite.*epoch 3, step 14"):
+        poisoned(lambda step: step > 0, "loss", max_bad_steps=20)
+    line, result, _ = poisoned(lambda step: step in (3, 14), "loss")
+    assert result.skipped_steps == 2
+    assert torch.isfinite(line.map.weight).all()
+
+
+def test_a_validation_value_that_is_never_finite_ends_in_an_error() -> None:
+    line = Line(2)
+
+    def validate(rows: Tensor, inputs: Inputs) -> Mapping[str, Tensor]:
+        return {"score": torch.full((len(rows),), NAN, dtype=rows.dtype)}
+
+    settings = Settings(
+        max_epochs=2, batch_size=8, seed=0, num_threads=1, precision="float64", monitor="score", max_bad_steps=3
+    )
+    rows = table(ROWS, 2)
+    with pytest.raises(DivergedError, match="validation value 'score' was not finite in any of 2 epochs"):
+        train(
+            [Player("line", line, line.loss, adam(0.1))],
+            rows,
+            module=line,
+            settings=settings,
+            valid=rows,
+            validate=validate,
+        )
+    assert torch.isfinite(line.map.weight).all()
+
+
+@pytest.mark.parametrize("factor", [NAN, float("inf"), -1.0])
+def test_a_learning_rate_schedule_must_give_a_factor(factor: float) -> None:
+    with pytest.raises(ConfigError, match="not a factor"):
+        poisoned(lambda step: False, "loss", learning_rate_schedule=lambda epoch: factor)

@@ -194,7 +194,7 @@ def test_skipped_steps_and_their_row_counts_survive(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(TinyVAE, "loss", sometimes_bad)
     whole = train_tiny(micro_batch_size=None)
     assert whole[1].skipped_steps > 3
-    for calls in (2, 9, 20):
+    for calls in (2, 9, 20, 50):
         with monkeypatch.context() as patch, RunFolder(tmp_path / str(calls)) as run:
             stop_after(patch, calls)
             train_tiny(run=run, micro_batch_size=None)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from latentia.errors import ConfigError, CorruptedError, RunLockedError, StorageError
-from latentia.storage import verify_folder
+from latentia.storage import verify_folder, write_files
 from latentia.training import RunFolder, TrainingResult
 from latentia.training.checkpoint import State, difference, write_state
 from tests.training.cases import TinyVAE, assert_same, steps_of, train_tiny
@@ -101,6 +101,35 @@ def test_what_is_no_run_is_neither_overwritten_nor_resumed(tmp_path: Path) -> No
         RunFolder(tmp_path, mode)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("manifest.json", '{"name": "My page"}'),
+        ("metrics.jsonl", '{"loss": 1.0}\n'),
+        ("checkpoints/last.ckpt", "theirs"),
+        ("checkpoints/step-000000100/weights.pt", "theirs"),
+    ],
+)
+def test_a_folder_of_another_tool_is_left_alone(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(text)
+    (tmp_path / "README.md").write_text("my own")
+    for mode in ("overwrite", "resume"):
+        chosen: Any = mode
+        with pytest.raises(ConfigError, match="holds no run"), RunFolder(tmp_path, chosen):
+            pytest.fail("a folder of another tool was taken")
+    found = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {name: text, "README.md": "my own"}
+
+
+def test_metrics_of_another_tool_beside_a_model_are_not_replaced(tmp_path: Path) -> None:
+    write_files(tmp_path, {"config.json": b"{}", "model.safetensors": b""})
+    (tmp_path / "metrics.jsonl").write_text('{"loss": 1.0}\n')
+    with pytest.raises(ConfigError, match=r"metrics\.jsonl is no file of a run"), RunFolder(tmp_path, "overwrite"):
+        pytest.fail("a folder of another tool was taken")
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"loss": 1.0}\n'
 
 
 def test_a_run_that_died_before_its_first_checkpoint_starts(

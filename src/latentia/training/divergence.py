@@ -34,7 +34,7 @@ def diverged(stepper: Stepper, batch: Tensor, rows: Tensor, step: int, epoch: fl
     clip = stepper.settings.clip_norm
     advice = f"a learning rate of {rate / 10:.1g}, " + ("clip_norm=1.0, " if clip is None else "a smaller clip_norm, ")
     return DivergedError(
-        f"Training of {stepper.player.name!r} diverged: {stepper.settings.max_bad_steps} steps in a row were not "
+        f"Training of {stepper.player.name!r} diverged: {stepper.consecutive} steps in a row were not "
         f"finite. {culprit} in epoch {int(epoch) + 1}, step {step}, rows {shown} of the training data, "
         f"learning rate {rate:.3g}. "
         f"{rewound_to} Try {advice}or scaling the data (look for extreme values in these rows)."

@@ -167,6 +167,8 @@ class Trainer:
                     if position.stopped is None and self._is_due(self.settings.checkpoint_seconds):
                         self._save()
                 received = signals.received
+                if received is None:
+                    self._check_selection()
                 stopped: Stopped = "signal" if received is not None else position.stopped or "max_epochs"
                 if position.stopped == "callback":
                     position.stopped = None  # a run that was stopped from outside goes on when it is resumed
@@ -245,8 +247,32 @@ class Trainer:
         """Read what the device noted since the last look; raise if a player takes no step any more."""
         for stepper in self.steppers:
             ago = stepper.flush()
+            if ago is None and self._ends_badly(stepper):
+                ago = 1
             if ago is not None:
                 raise self._diverged(stepper, ago, order)
+
+    def _ends_badly(self, stepper: Stepper) -> bool:
+        """Say whether training is over and its last epoch, or most of it, took no step, short as it was."""
+        position = self.position
+        if position.epoch + 1 < self.settings.max_epochs or position.batch < self.batches:
+            return False
+        taken = position.step // stepper.player.every
+        return (
+            stepper.consecutive >= max(2, self.batches // stepper.player.every) or 2 * stepper.consecutive > taken > 1
+        )
+
+    def _check_selection(self) -> None:
+        """Raise if there was never a finite validation value to select by."""
+        monitor, position = self.settings.monitor, self.position
+        if monitor is None or self.validation is None or position.best_value is not None or not position.history:
+            return
+        self._good.restore(self._state())
+        raise DivergedError(
+            f"Training diverged: the validation value {monitor!r} was not finite in any of {position.epoch} epochs. "
+            f"The module has its weights of step {self._good.step}. Try a smaller learning rate, clip_norm=1.0, or "
+            "scaling the data (look for extreme values in the validation rows)."
+        )
 
     def _diverged(self, stepper: Stepper, ago: int, order: Tensor) -> DivergedError:
         position, size = self.position, self.settings.batch_size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,16 +9,23 @@ from types import TracebackType
 from typing import Any, Literal
 
 from latentia.errors import ConfigError, CorruptedError, ResumeError
-from latentia.storage import RunLock, check_writable, latest_folder, prune, show, write_files
+from latentia.storage import (
+    CHECKPOINTS,
+    METRICS,
+    RunLock,
+    check_writable,
+    holds_model,
+    holds_training,
+    latest_folder,
+    prune,
+    remove_run,
+    show,
+    visible,
+    write_files,
+)
 from latentia.training.checkpoint import State, difference, lines, read_state, write_state
 
 __all__ = ["RunFolder"]
-
-METRICS = "metrics.jsonl"
-CHECKPOINTS = "checkpoints"
-_MODEL = ("manifest.json", "config.json", "model.safetensors", "README.md")
-_OURS = (*_MODEL, METRICS, "report.html", "run.json", "seeds.json", CHECKPOINTS)
-_HIDDEN = ("lock", ".latentia-")
 
 
 class RunFolder:
@@ -83,22 +89,23 @@ class RunFolder:
         self._lock.__exit__(kind, error, trace)
 
     def _prepare(self) -> None:
-        found = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(_HIDDEN)}
-        is_run = METRICS in found or CHECKPOINTS in found
+        found = visible(self.path)
+        is_run = holds_training(self.path)
         if self.mode == "new" and found:
             some = ", ".join(show(name) for name in sorted(found)[:3])
             raise ConfigError(f"{show(self.path)} is not empty (it has {some}): resume, overwrite, or choose another.")
         if self.mode == "resume" and found and not is_run:
-            raise ConfigError(f"{show(self.path)} holds no run to resume: it has no {CHECKPOINTS}; choose another.")
+            raise ConfigError(
+                f"{show(self.path)} holds no run to resume: it has no {CHECKPOINTS} of ours; choose another."
+            )
         if self.mode == "overwrite" and found:
-            if not is_run and "manifest.json" not in found:
+            if not is_run and not holds_model(self.path):
                 raise ConfigError(f"{show(self.path)} is not empty and holds no run, so it is not overwritten.")
-            for name in _OURS:
-                path = self.path / name
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+            remove_run(self.path)
+            if METRICS in visible(self.path):
+                raise ConfigError(
+                    f"{show(self.path / METRICS)} is no file of a run, so it is not overwritten; move it."
+                )
 
     def load(self, weight_bytes: int) -> State | None:
         """Return the state to go on from: None in a new run, and in one that was killed before its first checkpoint.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -152,7 +154,9 @@ class Stepper:
             bad.copy_(torch.isfinite(norm + loss).logical_not_())
             nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm, foreach=True)
         if self.settings.learning_rate_schedule is not None:
-            factor = self.settings.learning_rate_schedule(epoch)
+            factor = float(self.settings.learning_rate_schedule(epoch))
+            if not 0 <= factor < math.inf:
+                raise ConfigError(f"The learning-rate schedule gave {factor!r} at epoch {epoch:g}, not a factor ≥ 0.")
             for group, rate in zip(self.optimizer.param_groups, self.learning_rates, strict=True):
                 group["lr"] = rate * factor
         if self.skips_on_device:
