@@ -130,6 +130,7 @@ def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int
     )
     _tell_data(dataset)
     storage.check_writable(out)
+    storage.check_replaceable(out)
     # What can be refused is refused before anything is removed: by the estimator itself if it keeps a run folder.
     keeps_run = "run_mode" in arguments
     if request.overwrite and keeps_run and not runs.has_run(out):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from pathlib import Path
 
 from latentia import storage
 from latentia.cli.exits import UsageError
-from latentia.cli.records import RUN
+from latentia.cli.records import read_record
 from latentia.errors import StorageError
 
 __all__ = ["SEEDS", "check_run_folder", "has_run", "remove_run", "remove_seeds"]
 
 SEEDS = "seeds.json"
-_FILES = {"config.json", "model.safetensors", "README.md", "metrics.jsonl", "report.html", storage.MANIFEST, RUN, SEEDS}
-_FOLDERS = {"checkpoints"}
-_SIGNS = {RUN, SEEDS, "metrics.jsonl", "checkpoints", "model.safetensors"}  # at least one is in every run
 
 
 def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -32,43 +29,53 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise UsageError("--resume and --overwrite exclude each other: choose one")
     if out.exists() and not out.is_dir():
         raise StorageError(f"{str(out)!r} is a file: --out needs a folder")
-    inside = {entry.name for entry in out.iterdir()} - {"lock"} if out.is_dir() else set()
-    if not inside or resume:
+    if not storage.visible(out) or resume:
         return
     if not overwrite:
         raise UsageError(
             f"{str(out)!r} is not empty: add --resume to go on with the run in it, --overwrite to replace it, "
             "or choose another --out"
         )
-    if not inside & _SIGNS and not any(name.startswith("seed-") for name in inside):
+    if not _is_run(out) and not _seeds(out):
         raise StorageError(f"{str(out)!r} holds no run: --overwrite removes runs only, choose another --out")
 
 
 def has_run(out: Path) -> bool:
     """Return whether there is a run that training can go on from or replace."""
-    return any((out / name).exists() for name in ("metrics.jsonl", "checkpoints"))
+    return storage.holds_training(out)
 
 
 def remove_seeds(out: Path) -> None:
     """Remove the runs of several seeds inside a folder, and their summary."""
     (out / SEEDS).unlink(missing_ok=True)
-    for seed in out.glob("seed-*"):
-        if seed.is_dir() and not seed.is_symlink():
-            remove_run(seed)
-            if not any(seed.iterdir()):
-                seed.rmdir()
+    for seed in _seeds(out):
+        remove_run(seed)
+        if not any(seed.iterdir()):
+            seed.rmdir()
 
 
 def remove_run(out: Path) -> None:
     """Remove the files of a run, and nothing else, while no other process holds it."""
     with storage.RunLock(out):
         remove_seeds(out)
-        # The manifest goes first: a run half removed is no model any more.
-        for name in sorted(_FILES, key=lambda name: name != storage.MANIFEST):
-            (out / name).unlink(missing_ok=True)
-        for name in _FOLDERS | {
-            entry.name for entry in out.iterdir() if entry.name.startswith((".tmp-", ".old-", ".pending"))
-        }:
-            folder = out / name
-            if folder.is_dir() and not folder.is_symlink():
-                shutil.rmtree(folder)
+        storage.remove_run(out)
+
+
+def _is_run(out: Path) -> bool:
+    """Return whether a folder holds anything that only we write: a model, a training run or a record."""
+    if storage.holds_model(out) or storage.holds_training(out):
+        return True
+    try:
+        if read_record(out) is not None:
+            return True
+        summary = storage.read_json(out / SEEDS)
+    except StorageError:  # none, or another's
+        return False
+    return isinstance(summary, dict) and summary.keys() >= {"estimator", "data", "seeds", "summary"}
+
+
+def _seeds(out: Path) -> list[Path]:
+    """Return the folders of several seeds' runs, and those that a refused fit left empty."""
+    found = [path for path in out.glob("seed-*") if re.fullmatch(r"seed-[0-9]+", path.name)]
+    folders = [path for path in found if path.is_dir() and not path.is_symlink()]
+    return [path for path in folders if not any(path.iterdir()) or _is_run(path)]

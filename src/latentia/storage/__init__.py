@@ -18,18 +18,32 @@ from latentia.storage.manifest import (
     verify_folder,
 )
 from latentia.storage.pickles import refuse_pickle
+from latentia.storage.runs import (
+    CHECKPOINTS,
+    METRICS,
+    check_replaceable,
+    holds_model,
+    holds_training,
+    remove_run,
+    visible,
+)
 from latentia.storage.text import parse_json, read_json, show
 
 __all__ = [
+    "CHECKPOINTS",
     "MANIFEST",
+    "METRICS",
     "Content",
     "FileEntry",
     "Manifest",
     "RunLock",
     "VerifiedFolder",
+    "check_replaceable",
     "check_writable",
     "default_cap",
     "has_manifest",
+    "holds_model",
+    "holds_training",
     "latest_folder",
     "open_folder",
     "parse_json",
@@ -40,8 +54,10 @@ __all__ = [
     "read_npy",
     "read_npz",
     "refuse_pickle",
+    "remove_run",
     "show",
     "verify_folder",
+    "visible",
     "write_files",
     "write_folder",
 ]
