@@ -11,6 +11,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 import latentia as lt
+from latentia.estimators.preprocessing import column_moments
 from tests.estimators.cases import levels, table, unit, vae
 from tests.tolerance import assert_mean
 
@@ -150,3 +151,11 @@ def test_torch_default_dtype_changes_nothing() -> None:
     expected = vae().fit(x).score_samples(x)
     torch.set_default_dtype(torch.float64)  # the fixture of every test puts it back
     np.testing.assert_array_equal(vae().fit(x).score_samples(x), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_column_moments_by_blocks_are_numpys(dtype: str) -> None:
+    rows = (np.random.default_rng(0).normal(100.0, 20.0, (3000, 700))).clip(0, 255).astype(dtype)
+    mean, variance = column_moments(rows)
+    np.testing.assert_allclose(mean, rows.mean(0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(variance, rows.var(0, dtype=np.float64), rtol=1e-10)

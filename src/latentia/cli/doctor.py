@@ -16,7 +16,7 @@ from latentia.cli.exits import OK
 
 __all__ = ["doctor"]
 
-_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "typer", "rich", "pydantic", "matplotlib")
+_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "typer", "rich", "matplotlib")
 _OPTIONAL = ("pillow", "pooch", "pandas", "pyarrow", "polars")
 
 

@@ -17,7 +17,7 @@ from latentia.data import Support
 from latentia.errors import DataError
 from latentia.evaluation import RowNoise
 
-__all__ = ["Preprocessing", "describe_column", "warn_of_constants"]
+__all__ = ["Preprocessing", "column_moments", "describe_column", "warn_of_constants"]
 
 Array = npt.NDArray[Any]
 
@@ -235,3 +235,12 @@ def describe_column(column: int, event_shape: tuple[int, ...], names: tuple[str,
     if len(event_shape) > 1:
         return f"pixel {tuple(int(i) for i in np.unravel_index(column, event_shape))}"
     return f"column {column}" + (f" ({names[column]!r})" if names else "")
+
+
+def column_moments(rows: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return means and variances of the columns of rows (N, D), in double precision but a block of rows at a time."""
+    block = max(1, (1 << 20) // max(1, rows.shape[1]))
+    starts = range(0, len(rows), block)
+    mean = sum(rows[i : i + block].sum(0, dtype=np.float64) for i in starts) / len(rows)
+    spread = sum(np.square(rows[i : i + block] - mean).sum(0) for i in starts)
+    return np.asarray(mean), np.asarray(spread) / len(rows)

@@ -27,7 +27,7 @@ from latentia.estimators.networks import NETWORKS, building
 from latentia.estimators.parameters import LOCAL, parameters_as_json, plain, unplain
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.estimators.sampling import seed_of
-from latentia.storage import open_folder, parse_json, refuse_pickle, show, write_files
+from latentia.storage import check_replaceable, open_folder, parse_json, refuse_pickle, show, write_files
 
 if TYPE_CHECKING:
     from latentia.estimators.base import GenerativeEstimator
@@ -41,7 +41,14 @@ MAX_EVENT = 1 << 28
 
 
 def save(estimator: GenerativeEstimator, path: str | Path) -> None:
-    """Write a fitted estimator to a folder; what stood there under the same names is replaced, all or nothing."""
+    """Write a fitted estimator to a folder; a model that was saved there is replaced, all or nothing.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written, or holds files with the names of a saved model that belong to none.
+    """
+    check_replaceable(path)
     weights = {k: v.detach().cpu().contiguous() for k, v in estimator.module_.state_dict().items()}
     fitted = _fitted(estimator)
     content = {

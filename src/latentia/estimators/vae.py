@@ -21,7 +21,7 @@ from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
 from latentia.estimators.networks import NETWORKS, build_networks, building, choose_network, own_networks, widths_of
-from latentia.estimators.preprocessing import Preprocessing, warn_of_constants
+from latentia.estimators.preprocessing import Preprocessing, column_moments, warn_of_constants
 from latentia.estimators.vae_run import RunMode, Schedule, train_vae
 from latentia.evaluation import Evaluation, RowEstimates, RowNoise, estimate_log_prob, sampled_evaluation
 from latentia.models import VariationalAutoencoder
@@ -299,7 +299,7 @@ class VAE(LatentEstimator):
         if not isinstance(likelihood.network, MLP):
             return
         flat, n = rows.reshape(len(rows), -1), len(rows)
-        mean, variance = flat.mean(0, dtype=np.float64), flat.var(0, dtype=np.float64)
+        mean, variance = column_moments(flat)
         top = float((self.support_.levels or 2) - 1)
         if self.preprocessing_.binarize:
             mean, top = mean / (top if self.preprocessing_.binarize == "dynamic" else 1.0), 1.0
