@@ -347,3 +347,9 @@ def test_nothing_of_a_former_fit_stays_in_a_new_one() -> None:
     assert not hasattr(model, "feature_names_in_")
     assert not hasattr(model, "evaluations_")
     assert model.n_features_in_ == 4
+
+
+def test_a_schedule_must_be_a_function_and_no_callbacks_are_none() -> None:
+    with pytest.raises(ConfigError, match="learning_rate_schedule of VAE must be .*a function of the epoch, got 3"):
+        vae(learning_rate_schedule=3).fit(table(20, 3))
+    vae(callbacks=None).fit(table(20, 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -54,11 +54,12 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words, or None where that is allowed, or any other object where objects are allowed."""
+    """One of a few words, or None where that is allowed, or an object (described in words) that passes a test."""
 
     words: tuple[str, ...]
     optional: bool = False
     or_object: str = ""
+    test: Callable[[Any], bool] = lambda _: True
 
     def __str__(self) -> str:
         tail = (" or None" if self.optional else "") + (f" or {self.or_object}" if self.or_object else "")
@@ -66,7 +67,7 @@ class Choice:
 
     def allows(self, value: Any) -> bool:
         """Say whether the value is among the words, or an object where objects are allowed."""
-        return value in self.words if isinstance(value, str) else bool(self.or_object)
+        return value in self.words if isinstance(value, str) else bool(self.or_object) and self.test(value)
 
 
 @dataclass(frozen=True)

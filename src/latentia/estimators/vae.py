@@ -135,7 +135,9 @@ class VAE(LatentEstimator):
         "max_epochs": Whole(1, 10_000_000),
         "batch_size": Whole(1, 10_000_000),
         "learning_rate": Number(0.0, math.inf, open_low=True),
-        "learning_rate_schedule": Choice(("constant", "cosine", "exponential"), or_object="a function of the epoch"),
+        "learning_rate_schedule": Choice(
+            ("constant", "cosine", "exponential"), or_object="a function of the epoch", test=callable
+        ),
         "patience": Whole(1, 10_000_000, optional=True),
         "clip_norm": Number(0.0, math.inf, optional=True, open_low=True),
         "ema_decay": Number(0.0, 1.0, optional=True, open_low=True),

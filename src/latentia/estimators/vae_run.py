@@ -110,7 +110,7 @@ def train_vae(
             valid_noise=z_noise,
             config=_config(vae),
             data_fingerprint="" if vae.run_dir is None else fingerprint(*seen),
-            callbacks=(lambda event: vae.history_.append(dict(event.row)), *vae.callbacks),
+            callbacks=(lambda event: vae.history_.append(dict(event.row)), *(vae.callbacks or ())),
             progress=vae.verbose > 0,
             run=folder,
         )
