@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from torch import nn
 
 import latentia as lt
-from latentia.errors import DataError
+from latentia.errors import ConfigError, DataError
 from latentia.models import VariationalAutoencoder
 from latentia.objectives import elbo, iwae
 from latentia.parts import BernoulliLikelihood, DiagonalGaussian, GaussianLikelihood, StandardNormal
@@ -350,6 +350,6 @@ def test_nothing_of_a_former_fit_stays_in_a_new_one() -> None:
 
 
 def test_a_schedule_must_be_a_function_and_no_callbacks_are_none() -> None:
-    with pytest.raises(ConfigError, match="learning_rate_schedule of VAE must be .*a function of the epoch, got 3"):
+    with pytest.raises(ConfigError, match=r"learning_rate_schedule of VAE must be .*a function of the epoch, got 3"):
         vae(learning_rate_schedule=3).fit(table(20, 3))
     vae(callbacks=None).fit(table(20, 3))
