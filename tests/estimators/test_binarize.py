@@ -23,6 +23,14 @@ def binarised(model: Any, x: Array) -> Array:
     return drawn.reshape(x.shape)
 
 
+# One row that runs through all grey values, so that both ends are in it: they must never flip.
+GREYS = [
+    (np.arange(256, dtype=np.uint8)[None], 255),
+    (np.resize(np.arange(17, dtype=np.uint8), (1, 256)), 16),
+    (np.linspace(0, 1, 256)[None], 1),
+]
+
+
 def test_static_draws_depend_on_seed_and_row_alone() -> None:
     x = levels((50, 6, 6))
     model = vae(binarize="static").fit(x)
@@ -36,26 +44,26 @@ def test_static_draws_depend_on_seed_and_row_alone() -> None:
     np.testing.assert_array_equal(*binarised(model, twins))
 
 
-@pytest.mark.parametrize(("x", "top"), [(levels((1, 300)), 255), (levels((1, 300), 17), 16), (unit((1, 300)), 1)])
+@pytest.mark.parametrize(("x", "top"), GREYS)
 def test_static_draws_have_the_grey_value_as_their_mean(x: Array, top: int) -> None:
     """2000 seeds for one row; where the grey value is at an end, every draw is that end."""
     support = {255: Support("levels", 256), 16: Support("levels", 17), 1: Support("unit")}[top]
-    draws = np.concatenate([Preprocessing(support, (300,), "static", seed).store(x) for seed in range(2000)])
+    draws = np.concatenate([Preprocessing(support, (256,), "static", seed).store(x) for seed in range(2000)])
     assert_mean(draws, x[0] / top)
     ends = (x[0] == 0) | (x[0] == top)
     np.testing.assert_array_equal(draws.mean(0)[ends], x[0][ends] / top)
 
 
-@pytest.mark.parametrize(("x", "top"), [(levels((1, 200)), 255), (levels((1, 200), 17), 16), (unit((1, 200)), 1)])
+@pytest.mark.parametrize(("x", "top"), GREYS)
 def test_dynamic_draws_of_training_have_the_grey_value_as_their_mean(x: Array, top: int) -> None:
     support = {255: Support("levels", 256), 16: Support("levels", 17), 1: Support("unit")}[top]
-    pre = Preprocessing(support, (200,), "dynamic", 0)
+    pre = Preprocessing(support, (256,), "dynamic", 0)
     kept = pre.store(np.repeat(x, 500, axis=0), training=True)
     np.testing.assert_array_equal(kept[0], x[0].astype(kept.dtype))  # the grey values stay, for a draw in every step
     kind: Any = pre.noise_kind
     steps = [
         pre.batch(
-            torch.from_numpy(kept), draw(Noise(kind, (200,)), 500, 0, "p", step, "cpu", torch.float32), torch.float32
+            torch.from_numpy(kept), draw(Noise(kind, (256,)), 500, 0, "p", step, "cpu", torch.float32), torch.float32
         )
         for step in range(10)
     ]

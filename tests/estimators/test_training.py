@@ -164,6 +164,23 @@ def test_callbacks_see_every_epoch_and_may_stop() -> None:
     assert events[0].max_epochs == 9
 
 
+@pytest.mark.parametrize(
+    ("schedule", "factor"),
+    [
+        ("constant", lambda t: 1.0),
+        ("cosine", lambda t: 0.5 * (1 + np.cos(np.pi * t))),
+        ("exponential", lambda t: 0.05**t),
+        (lambda epoch: 1.0 / (1.0 + epoch), lambda t: 1.0 / (1.0 + 5.0 * t)),
+    ],
+)
+def test_learning_rates_follow_the_schedule(schedule: Any, factor: Any) -> None:
+    """The history holds the rate of each epoch's last step: with 4 steps an epoch, at 3/4 of it."""
+    settings: dict[str, Any] = {"max_epochs": 5, "batch_size": 10, "learning_rate": 0.01, "validation_fraction": 0}
+    model = vae(learning_rate_schedule=schedule, **settings).fit(table(40, 3))
+    expected = [0.01 * factor((epoch + 0.75) / 5) for epoch in range(5)]
+    assert [row["learning_rate"] for row in model.history_] == pytest.approx(expected)
+
+
 def test_silence_by_default(capfd: pytest.CaptureFixture[str]) -> None:
     model = vae().fit(table(40, 3))
     model.score_samples(table(4, 3))
