@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -90,7 +90,14 @@ class Dummy(SharedMeaning):
         self.likelihood_name_ = "gaussian"
         return self
 
-    def evaluate(self, X: Any, *, num_samples: int | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        X: Any,
+        *,
+        num_samples: int | None = None,
+        precision: str = "float32",
+        progress: Callable[[int], None] | None = None,
+    ) -> Evaluation:
         z = (np.asarray(X, dtype=float) - self.mean_) / self.sd_
         rows = (-0.5 * z**2 - math.log(self.sd_) - 0.5 * math.log(2 * math.pi)).reshape(len(z), -1).sum(1)
         error = float(rows.std(ddof=1)) / math.sqrt(len(rows))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +15,7 @@ from PIL import Image
 
 import latentia
 from latentia import data
-from latentia.cli import arrays
+from latentia.cli import arrays, main
 from tests.cli.commands import run
 
 
@@ -48,6 +50,42 @@ def test_evaluate_other_data(fitted: Path, model: latentia.VAE, x: np.ndarray, t
     assert document["n"] == 7
     assert document["log_prob"] == pytest.approx(model.score(x[:7]), abs=1e-12)
     assert run("evaluate", fitted, "--data", "digitz").code == 1
+
+
+def test_evaluate_in_bfloat16(fitted: Path, model: latentia.VAE, x: np.ndarray) -> None:
+    document = run("evaluate", fitted, "--samples", 5, "--precision", "bfloat16", "--json").json
+    assert document["precision"] == "bfloat16"
+    expected = model.evaluate(x, num_samples=5, precision="bfloat16")
+    assert document["log_prob"] == expected.log_prob != model.evaluate(x, num_samples=5).log_prob
+    refused = run("evaluate", fitted, "--precision", "float16")
+    assert refused.code == 2
+    assert "float32" in refused.stderr
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "score"])
+def test_long_scoring_shows_how_far_it_is_on_a_terminal_only(
+    verb: str, fitted: Path, rows_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [verb, fitted, *([rows_file] if verb == "score" else []), "--json"]
+    assert "180/180" not in run(*arguments).stderr
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = []
+    for more in ([], ["--quiet"]):
+        stderr, stdout = Terminal(), io.StringIO()
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            assert main([str(argument) for argument in (*arguments, *more)]) == 0
+        json.loads(stdout.getvalue())
+        shown.append(stderr.getvalue())
+    assert "180/180" in shown[0]
+    assert shown[1] == ""
 
 
 def test_encode_decode_reconstruct(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,14 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="The data sets known by name, and what is in a file.")
 app.add_typer(data_app, name="data")
+
+
+class Precision(StrEnum):
+    """How a decoder's matrix products are computed."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
 
 # --- options that several commands share ------------------------------------------------------------------------------
 
@@ -181,6 +190,9 @@ def evaluate(
     label: Label = None,
     drop: Drop = [],  # noqa: B006
     device: Device = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the decoder's products; bfloat16 is faster, and off by about 0.03 nats a row.")
+    ] = Precision.FLOAT32,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -188,7 +200,7 @@ def evaluate(
     from latentia.cli import scoring
 
     silence(quiet)
-    return scoring.evaluate(run, samples, data, label, tuple(drop), device, json=json)
+    return scoring.evaluate(run, samples, data, label, tuple(drop), device, precision.value, json=json)
 
 
 @app.command(epilog="latentia sample runs/digits -n 64 --out samples.png")

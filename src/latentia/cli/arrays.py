@@ -11,6 +11,7 @@ from latentia.cli.console import note, number, print_json, print_table
 from latentia.cli.exits import OK
 from latentia.cli.inputs import load_model, match_columns, read_rows, rows_per_chunk
 from latentia.cli.outputs import check_output, write_array, write_pictures
+from latentia.cli.progress import row_progress
 from latentia.errors import ConfigError
 from latentia.report.contracts import drawn_support
 
@@ -85,17 +86,20 @@ def score(
     rows = match_columns(rows, model, run)
     sums = [0, 0.0, 0.0]  # n, mean, sum of squared distances from it (Welford, by chunks)
 
-    def scored() -> Iterator[Array]:
+    def scored(progress: Callable[[int], None] | None) -> Iterator[Array]:
         for chunk in rows.chunks(_chunk(model)):
-            values = model.evaluate(chunk, num_samples=samples).per_row
+            before = sums[0]
+            done = None if progress is None else (lambda i, before=before: progress(before + i))
+            values = model.evaluate(chunk, num_samples=samples, progress=done).per_row
             _accumulate(sums, values)
             yield values
 
-    if out is not None:
-        write_array(out, scored(), len(rows), lambda _: ["log_prob"])
-    else:
-        for _ in scored():
-            pass
+    with row_progress(len(rows)) as progress:
+        if out is not None:
+            write_array(out, scored(progress), len(rows), lambda _: ["log_prob"])
+        else:
+            for _ in scored(progress):
+                pass
     count, mean, squares = sums
     error = math.sqrt(squares / (count - 1) / count) if count > 1 else None
     if json:

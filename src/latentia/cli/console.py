@@ -19,6 +19,7 @@ __all__ = [
     "debugging",
     "error",
     "finite",
+    "is_quiet",
     "note",
     "number",
     "one_line",
@@ -38,6 +39,11 @@ def silence(quiet: bool) -> None:
     """Turn notes off or on; errors and data are printed all the same."""
     global _quiet
     _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Return whether notes are off."""
+    return _quiet
 
 
 def debug_mode(on: bool) -> None:

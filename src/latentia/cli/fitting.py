@@ -17,6 +17,7 @@ from latentia import storage
 from latentia.cli import baselines, helping, records, reporting, runs, seeds
 from latentia.cli.console import error, note, print_json, print_text
 from latentia.cli.exits import FAILURE, INTERRUPTED, OK, TERMINATED, UsageError, nearest
+from latentia.cli.progress import row_progress
 from latentia.cli.scoring import print_evaluations
 from latentia.cli.settings import Setting, assign, read_config, settings_of
 from latentia.errors import Interrupted
@@ -147,7 +148,8 @@ def _fit_one(request: Request, cls: type[Any], arguments: dict[str, Any]) -> int
         runs.remove_seeds(out) if keeps_run else runs.remove_run(out)
     model.save(out)
     note("evaluating on the test split")
-    evaluation = model.evaluate(dataset.test.x)
+    with row_progress(len(dataset.test)) as progress:
+        evaluation = model.evaluate(dataset.test.x, progress=progress)
     others = baselines.evaluate_baselines(model, dataset, request.seed) if request.baselines else []
     comparisons = baselines.compare(evaluation, others)
     model.evaluations_ = [{**evaluation.to_json(), "on": f"{dataset.info.name}, test split"}]

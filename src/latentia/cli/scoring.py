@@ -9,6 +9,7 @@ from typing import Any
 from latentia.cli.console import note, print_json, print_table, stdout
 from latentia.cli.exits import OK
 from latentia.cli.inputs import load_model, load_source, match_columns, read_rows
+from latentia.cli.progress import row_progress
 
 __all__ = ["evaluate", "print_evaluations"]
 
@@ -24,6 +25,7 @@ def evaluate(
     label: str | None,
     drop: tuple[str, ...],
     device: str | None,
+    precision: str = "float32",
     *,
     json: bool,
 ) -> int:
@@ -31,7 +33,8 @@ def evaluate(
     model = load_model(run, device)
     what, rows = _rows(run, model, data_name, label, drop)
     note(f"evaluating on {what}")
-    evaluation = model.evaluate(rows, num_samples=samples)
+    with row_progress(len(rows)) as progress:
+        evaluation = model.evaluate(rows, num_samples=samples, precision=precision, progress=progress)
     if json:
         print_json({"run": run, "rows": what, **evaluation.to_json()})
     else:
