@@ -127,6 +127,15 @@ def test_seeds_run_as_processes_and_a_failure_is_named(fitted: Path, tmp_path: P
     assert run("info", out, "--json").json["seeds"] == ["seed-3", "seed-4"]
 
 
+def test_a_seed_that_does_not_beat_the_baseline_counts_among_the_numbers(tmp_path: Path) -> None:
+    fit = ["fit", "ppca", "digits", "--out", tmp_path / "run", "--no-report", "--seeds", 2, "--beat-baseline", "1e9"]
+    outcome = run(*fit, "--json")
+    assert outcome.code == 1
+    assert "error: seed 0 failed (exit code 1): PPCA lies" in outcome.stderr
+    assert "at least 1e+09 above it were asked for" in outcome.stderr
+    assert [row["seed"] for row in outcome.json["seeds"]] == [0, 1]
+
+
 def test_mean_and_standard_deviation() -> None:
     assert spread([1.0, 2.0, 6.0]) == (3.0, math.sqrt(7.0))
     assert spread([4.0, None]) == (4.0, None)

@@ -45,16 +45,20 @@ class _Child:
     stderr: IO[bytes]
 
     def result(self) -> dict[str, Any] | None:
-        """Return what the process printed, or None if it failed; then the reason is told."""
+        """Return what the process printed, None if that is not all; the reason of a failure is told.
+
+        A fit that is whole but does not beat the baseline has both.
+        """
         output, messages = (self._text(stream) for stream in (self.stdout, self.stderr))
-        if self.process.returncode == OK:
-            content = json.loads(output)
-            return content if isinstance(content, dict) else None
-        if self.process.returncode not in {TERMINATED, INTERRUPTED}:
+        if self.process.returncode not in {OK, TERMINATED, INTERRUPTED}:
             last = next((line for line in reversed(messages.splitlines()) if line.strip()), "it said nothing")
             how = f"exit code {self.process.returncode}"
             error(f"seed {self.seed} failed ({how}): {last.removeprefix('error: ')}")
-        return None
+        try:
+            content = json.loads(output)
+        except ValueError:
+            return None
+        return content if isinstance(content, dict) and content.get("evaluations") else None
 
     @staticmethod
     def _text(stream: IO[bytes]) -> str:
@@ -65,9 +69,10 @@ class _Child:
 
 @dataclass
 class _Fleet:
-    """The processes that run now, and the signal that was passed on to them."""
+    """The processes that run now, how many failed, and the signal that was passed on to them."""
 
     running: list[_Child] = field(default_factory=list)
+    failed: int = 0
     stopped_by: signal.Signals | None = None
 
     def pass_on(self, number: int, frame: FrameType | None) -> None:
@@ -98,7 +103,7 @@ def fit_seeds(request: Request, num_seeds: int) -> int:
         code = TERMINATED if fleet.stopped_by == signal.SIGTERM else INTERRUPTED
         raise Interrupted("stopped: the same command with --resume goes on with every seed", code)
     _summarise(request, results)
-    return OK if len(results) == num_seeds else FAILURE
+    return OK if len(results) == num_seeds and not fleet.failed else FAILURE
 
 
 def _run_all(fleet: _Fleet, request: Request, waiting: list[int], limit: int) -> dict[int, dict[str, Any]]:
@@ -112,6 +117,7 @@ def _run_all(fleet: _Fleet, request: Request, waiting: list[int], limit: int) ->
         for child in [child for child in fleet.running if child.process.poll() is not None]:
             fleet.running.remove(child)
             result = child.result()
+            fleet.failed += child.process.returncode != OK
             if result is not None:
                 results[child.seed] = result
                 note(f"seed {child.seed} is done")
