@@ -215,6 +215,30 @@ def test_the_module_is_rewound_to_the_best_weights_where_there_are_some() -> Non
     assert torch.equal(line.map.weight, best[1])
 
 
+def test_the_optimiser_is_rewound_too() -> None:
+    """The weights to return to are those of the start, when Adam had no averages yet."""
+    line, calls = Line(2), 0
+    optimizer = torch.optim.Adam(line.parameters(), lr=0.1, fused=True)
+
+    def loss(rows: Tensor, inputs: Inputs) -> tuple[Tensor, Mapping[str, Tensor]]:
+        nonlocal calls
+        calls += 1
+        value, terms = line.loss(rows, inputs)
+        return (value * NAN if calls > 7 else value), terms
+
+    with pytest.raises(DivergedError, match="of step 0"):
+        train(
+            [Player("line", line, loss, optimizer)],
+            table(ROWS, 2),
+            module=line,
+            settings=Settings(9, 8, 0, num_threads=1),
+        )
+    assert not line.map.weight.any()
+    for state in optimizer.state.values():
+        assert [float(value.abs().sum()) for value in state.values()] == [0, 0, 0]
+    assert not hasattr(optimizer, "found_inf")
+
+
 def test_a_learning_rate_of_a_thousand_is_caught() -> None:
     """A real divergence: exp of a linear map under plain gradient descent overflows within a few steps."""
     line = Line(2)

@@ -24,13 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from latentia.errors import CorruptedError, ResumeError
-from latentia.storage import open_folder, parse_json, show, write_folder
+from latentia.storage import VerifiedFolder, open_folder, parse_json, show, write_folder
+from latentia.training.position import check_numbers
 
-__all__ = ["FORMAT", "State", "difference", "digest", "lines", "read_state", "write_state"]
+__all__ = ["FORMAT", "State", "difference", "digest", "lines", "read_numbers", "read_state", "write_state"]
 
 FORMAT = 1
 _LARGEST_TEXT = 1 << 28
@@ -78,19 +80,39 @@ def read_state(folder: Path, weight_bytes: int) -> State:
         Size of the module's weights; files much larger than they can be are not read into memory.
     """
     opened = open_folder(folder)
+    numbers = read_numbers(opened)
+    rows = opened.read("history.jsonl", _LARGEST_TEXT).splitlines()
+    history = [_numbers(_object(parse_json(row, "history.jsonl"), folder), folder) for row in rows]
+    tensors = {}
+    for name in opened.manifest.files:
+        if name.endswith(".safetensors"):
+            content = opened.read(name, 8 * weight_bytes + _SLACK)
+            try:
+                tensors[name.removesuffix(".safetensors")] = load(content)
+            except (SafetensorError, LookupError, ValueError) as error:
+                raise CorruptedError(f"{show(folder / name)} is no safetensors file: {show(error)}") from error
+    return State(numbers, history, tensors)
+
+
+def read_numbers(opened: VerifiedFolder) -> dict[str, Any]:
+    """Read ``state.json`` of a checkpoint and check every value that is used.
+
+    Raises
+    ------
+    CorruptedError
+        If it is not what `write_state` writes.
+    ResumeError
+        If another version wrote it.
+    """
+    folder = opened.path
     numbers = _object(parse_json(opened.read("state.json", _LARGEST_TEXT), "state.json"), folder)
     if numbers.get("format") != FORMAT:
         raise ResumeError(
             f"Checkpoint {show(folder)} has format {show(numbers.get('format'))}, this version reads {FORMAT}; "
             "resume with the version of latentia that wrote it."
         )
-    rows = opened.read("history.jsonl", _LARGEST_TEXT).splitlines()
-    history = [_numbers(_object(parse_json(row, "history.jsonl"), folder)) for row in rows]
-    tensors = {}
-    for name in opened.manifest.files:
-        if name.endswith(".safetensors"):
-            tensors[name.removesuffix(".safetensors")] = load(opened.read(name, 8 * weight_bytes + _SLACK))
-    return State(numbers, history, tensors)
+    check_numbers(numbers, show(folder))
+    return numbers
 
 
 def lines(history: Sequence[Mapping[str, Any]]) -> bytes:
@@ -138,10 +160,10 @@ def _nulls(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+def _numbers(row: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Undo `_nulls` in the terms of a row."""
     for kind in ("train", "valid"):
-        for name, value in row.get(kind, {}).items():
+        for name, value in _object(row.get(kind, {}), folder).items():
             if isinstance(value, list):
                 row[kind][name] = [math.nan if one is None else one for one in value]
             elif value is None:
@@ -198,6 +220,11 @@ def load_optimizer(
 
 def _placed(value: Tensor, parameter: Tensor, name: str, on_device: bool) -> Tensor:
     """Return a state tensor where and how the optimiser made it: like its parameter, or a step counter."""
+    if value.shape not in (parameter.shape, torch.Size([])):
+        raise CorruptedError(
+            f"optim.safetensors is not one that Latentia wrote: {show(name)} has shape {tuple(value.shape)}, and its "
+            f"parameter {tuple(parameter.shape)}"
+        )
     if value.shape == parameter.shape and name != "step":
         return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
     return value.to(parameter.device) if name != "step" or on_device else value.clone()

@@ -6,16 +6,16 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 import latentia
-from latentia.errors import ConfigError
+from latentia.errors import ConfigError, CorruptedError, LatentiaError, ResumeError
+from latentia.storage import show
 from latentia.training.checkpoint import State, digest, flatten_optimizer, load_optimizer
-from latentia.training.events import Stopped
+from latentia.training.position import Position
 from latentia.training.settings import describe
 from latentia.training.weights import load_weights, weights
 
@@ -23,23 +23,6 @@ if TYPE_CHECKING:
     from latentia.training.loop import Trainer
 
 __all__ = ["Position", "capture", "identity", "restore"]
-
-
-@dataclass
-class Position:
-    """Where a run stands: all but the tensors that the next step depends on."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    best_value: float | None = None
-    best_epoch: int | None = None
-    without_better: int = 0
-    skipped_before: int = 0
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    stopped: Stopped | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def identity(trainer: Trainer, config: Mapping[str, Any] | None, fingerprint: str) -> dict[str, Any]:
@@ -136,8 +119,41 @@ def capture(trainer: Trainer, made: Mapping[str, Any]) -> State:
 
 
 def restore(trainer: Trainer, state: State) -> None:
-    """Give a trainer the state that `capture` returned."""
+    """Give a trainer the state that `capture` returned.
+
+    Raises
+    ------
+    CorruptedError
+        If it is none that `capture` returns.
+    ResumeError
+        If it is one of other players or another module.
+    """
+    try:
+        _restore(trainer, state)
+    except ConfigError as error:  # names or shapes of weights
+        raise ResumeError(f"The checkpoint is not one of this model: {error}") from error
+    except LatentiaError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise
+        raise CorruptedError(
+            f"The checkpoint is not one that Latentia wrote: {type(error).__name__}: {show(error)}; "
+            "remove it to go on from an earlier one, or start a new run"
+        ) from error
+
+
+def _restore(trainer: Trainer, state: State) -> None:
     position, numbers = trainer.position, state.numbers
+    names_of_players = {stepper.player.name for stepper in trainer.steppers}
+    if numbers["players"].keys() != names_of_players:
+        raise ResumeError(
+            f"The checkpoint has the players {show(sorted(numbers['players']))}, the run {sorted(names_of_players)}."
+        )
+    if numbers["position"]["batch"] >= trainer.batches or numbers["position"]["epoch"] != len(state.history):
+        raise CorruptedError(
+            "state.json is not one that Latentia wrote: its position is outside of the epoch, or not of its history"
+        )
     for name, value in numbers["position"].items():
         setattr(position, name, value)
     position.history = list(state.history)
@@ -145,6 +161,7 @@ def restore(trainer: Trainer, state: State) -> None:
     if trainer.average is not None:
         trainer.average.load_tensors(state.tensors["ema"])
     if "best" in state.tensors:
+        _check_best(trainer, state.tensors["best"])
         trainer.best = {name: value.to(trainer.rows.device) for name, value in state.tensors["best"].items()}
     names = {id(value): name for name, value in weights(trainer.module).items()}
     for stepper in trainer.steppers:
@@ -159,3 +176,10 @@ def restore(trainer: Trainer, state: State) -> None:
         stepper.means.load_tensors(mine)
         stepper.skipped = numbers["players"][player]["skipped"]
         stepper.consecutive = numbers["players"][player]["consecutive"]
+
+
+def _check_best(trainer: Trainer, best: Mapping[str, Tensor]) -> None:
+    """Refuse now what would be loaded at the end of training."""
+    wanted = {name: value.shape for name, value in weights(trainer.module).items()}
+    if wanted != {name: value.shape for name, value in best.items()}:
+        raise ResumeError("The checkpoint is not one of this model: its best weights have other names or shapes.")

@@ -80,8 +80,15 @@ class Stepper:
 
     def learning_rate(self, epoch: float) -> float:
         """Return the rate of the first parameter group at an epoch (a real number)."""
+        return self.learning_rates[0] * self.factor(epoch)
+
+    def factor(self, epoch: float) -> float:
+        """Return the schedule's factor of all learning rates; raises ConfigError if it is none."""
         schedule = self.settings.learning_rate_schedule
-        return self.learning_rates[0] * (1.0 if schedule is None else schedule(epoch))
+        factor = 1.0 if schedule is None else float(schedule(epoch))
+        if not 0 <= factor < math.inf:
+            raise ConfigError(f"The learning-rate schedule gave {factor!r} at epoch {epoch:g}, not a factor ≥ 0.")
+        return factor
 
     def inputs(self, rows: int, step: int, epoch: float) -> dict[str, Tensor]:
         """Return the noise of a whole batch and the scheduled values at a step."""
@@ -154,9 +161,7 @@ class Stepper:
             bad.copy_(torch.isfinite(norm + loss).logical_not_())
             nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm, foreach=True)
         if self.settings.learning_rate_schedule is not None:
-            factor = float(self.settings.learning_rate_schedule(epoch))
-            if not 0 <= factor < math.inf:
-                raise ConfigError(f"The learning-rate schedule gave {factor!r} at epoch {epoch:g}, not a factor ≥ 0.")
+            factor = self.factor(epoch)
             for group, rate in zip(self.optimizer.param_groups, self.learning_rates, strict=True):
                 group["lr"] = rate * factor
         if self.skips_on_device:
