@@ -142,7 +142,9 @@ def estimate_log_prob(
     if num_samples < 1:
         msg = f"the number of importance samples must be at least 1, got {num_samples}"
         raise ConfigError(msg)
-    columns: list[tuple[float, float, Array, float, Array]] = []
+    # One array per kind of number, made at the first row: small arrays kept from every row would lie between the large
+    # ones that come and go, and the process would grow by gigabytes over ten thousand rows.
+    columns: dict[str, Array] = {}
     prior, decoder = model.prior(), _in_bfloat16(model.decoder) if bfloat16 else model.decoder
     size = samples_per_call or max(32, NUMBERS_PER_CALL // max(1, rows[:1].numel()))
     for i in range(len(rows)):
@@ -156,11 +158,20 @@ def estimate_log_prob(
                 log_p: Tensor = decoder(z[start : start + size]).log_prob(x).double()
             weights.add(log_p + log_ratio[start : start + size])
             total += float(log_p.sum())
-        numbers = weights.value, total / num_samples, kl.double().cpu().numpy()
-        columns.append((*numbers, weights.effective_sample_size, q.mean[0].double().cpu().numpy()))
+        row = {
+            "log_prob": weights.value,
+            "reconstruction": total / num_samples,
+            "kl": kl.double().cpu().numpy(),
+            "effective_sample_size": weights.effective_sample_size,
+            "posterior_mean": q.mean[0].double().cpu().numpy(),
+        }
+        if not columns:
+            columns = {name: np.empty((len(rows), *np.shape(value))) for name, value in row.items()}
+        for name, value in row.items():
+            columns[name][i] = value
         if progress is not None:
             progress(i + 1)
-    return RowEstimates(*(np.array(column) for column in zip(*columns, strict=True)))
+    return RowEstimates(**columns)
 
 
 def _in_bfloat16(decoder: Callable[[Tensor], Distribution]) -> Callable[[Tensor], Distribution]:
