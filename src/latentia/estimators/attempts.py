@@ -11,7 +11,8 @@ from typing import TypeVar
 import torch
 
 from latentia.errors import ConfigError
-from latentia.storage import latest_folder, open_folder, parse_json
+from latentia.storage import latest_folder, open_folder
+from latentia.training.checkpoint import read_numbers
 
 __all__ = ["Resumed", "fit_within_memory", "is_out_of_memory", "read_resumed"]
 
@@ -31,8 +32,8 @@ def read_resumed(run_dir: str | Path) -> Resumed | None:
     folder, _ = latest_folder(Path(run_dir) / "checkpoints")
     if folder is None:
         return None
-    numbers = parse_json(open_folder(folder).read("state.json", 1 << 28), "state.json")
-    return Resumed(int(numbers["seed"]), numbers["made_from"]["settings"]["micro_batch_size"])
+    numbers = read_numbers(open_folder(folder))
+    return Resumed(numbers["seed"], numbers["made_from"]["settings"]["micro_batch_size"])
 
 
 def fit_within_memory(

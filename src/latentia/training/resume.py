@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,8 +22,9 @@ from latentia.training.weights import load_weights, weights
 
 if TYPE_CHECKING:
     from latentia.training.loop import Trainer
+    from latentia.training.run import RunFolder
 
-__all__ = ["Position", "capture", "identity", "restore"]
+__all__ = ["Keeper", "Position", "capture", "identity", "restore"]
 
 
 def identity(trainer: Trainer, config: Mapping[str, Any] | None, fingerprint: str) -> dict[str, Any]:
@@ -183,3 +185,53 @@ def _check_best(trainer: Trainer, best: Mapping[str, Tensor]) -> None:
     wanted = {name: value.shape for name, value in weights(trainer.module).items()}
     if wanted != {name: value.shape for name, value in best.items()}:
         raise ResumeError("The checkpoint is not one of this model: its best weights have other names or shapes.")
+
+
+class Keeper:
+    """Keeps the state of a trainer in a run folder.
+
+    Parameters
+    ----------
+    trainer, run
+        Whose state, and where.
+    config, fingerprint
+        As for `identity`.
+    """
+
+    def __init__(self, trainer: Trainer, run: RunFolder, config: Mapping[str, Any] | None, fingerprint: str) -> None:
+        self.trainer = trainer
+        self.run = run
+        self._config = config
+        self._fingerprint = fingerprint
+        self._made: dict[str, Any] | None = None
+        self._step: int | None = None
+        self._time = time.monotonic()
+
+    def open(self) -> None:
+        """Give the trainer the state of the run that is resumed, if there is one; start ``metrics.jsonl``."""
+        trainer = self.trainer
+        state = self.run.load(sum(value.nbytes for value in weights(trainer.module).values()))
+        if state is not None:
+            if trainer.settings.num_threads is None:
+                trainer.num_threads = state.numbers["environment"]["num_threads"]
+            self._made = identity(trainer, self._config, self._fingerprint)
+            self.run.check(state.numbers, self._made)
+            restore(trainer, state)
+            self._step = trainer.position.step
+        self.run.start_metrics(trainer.position.history)
+
+    def is_due(self, seconds: float) -> bool:
+        """Say whether the last checkpoint is so old, or this step is one of those that were asked for."""
+        every = self.trainer.settings.checkpoint_steps
+        if every is not None and self.trainer.position.step % every == 0:
+            return True
+        return time.monotonic() >= self._time + seconds
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the last one is of this step."""
+        if self._step == self.trainer.position.step:
+            return
+        if self._made is None:
+            self._made = identity(self.trainer, self._config, self._fingerprint)
+        self.run.save(capture(self.trainer, self._made))
+        self._step, self._time = self.trainer.position.step, time.monotonic()
