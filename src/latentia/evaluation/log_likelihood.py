@@ -158,15 +158,15 @@ def estimate_log_prob(
                 log_p: Tensor = decoder(z[start : start + size]).log_prob(x).double()
             weights.add(log_p + log_ratio[start : start + size])
             total += float(log_p.sum())
-        row = {
-            "log_prob": weights.value,
-            "reconstruction": total / num_samples,
+        row: dict[str, Array] = {
+            "log_prob": np.asarray(weights.value),
+            "reconstruction": np.asarray(total / num_samples),
             "kl": kl.double().cpu().numpy(),
-            "effective_sample_size": weights.effective_sample_size,
+            "effective_sample_size": np.asarray(weights.effective_sample_size),
             "posterior_mean": q.mean[0].double().cpu().numpy(),
         }
         if not columns:
-            columns = {name: np.empty((len(rows), *np.shape(value))) for name, value in row.items()}
+            columns = {name: np.empty((len(rows), *value.shape)) for name, value in row.items()}
         for name, value in row.items():
             columns[name][i] = value
         if progress is not None:
