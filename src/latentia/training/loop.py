@@ -22,7 +22,7 @@ from latentia.training.means import WINDOW
 from latentia.training.noise import Noise, permutation
 from latentia.training.players import Player, Validate
 from latentia.training.progress import Progress
-from latentia.training.resume import Position, capture, identity, restore
+from latentia.training.resume import Keeper, Position
 from latentia.training.run import RunFolder
 from latentia.training.settings import Settings
 from latentia.training.signals import EXIT_CODES, StopSignals
@@ -131,10 +131,7 @@ class Trainer:
         self.best: dict[str, Tensor] | None = None
         self.num_threads: int | None = settings.num_threads
         self._good = Snapshot()
-        self._run: tuple[RunFolder, Mapping[str, Any] | None, str] | None = None
-        self._made: dict[str, Any] | None = None
-        self._saved: int | None = None
-        self._saved_at = time.monotonic()
+        self._keeper: Keeper | None = None
 
     def run(
         self,
@@ -151,7 +148,8 @@ class Trainer:
             with ExitStack() as stack:
                 signals = stack.enter_context(StopSignals(terminate=run is not None))
                 if run is not None:
-                    self._open(run, config, fingerprint)
+                    self._keeper = Keeper(self, run, config, fingerprint)
+                    self._keeper.open()
                 if self.num_threads is None:
                     self.num_threads = self._calibrate()
                 stack.enter_context(threads(self.num_threads))
@@ -164,8 +162,8 @@ class Trainer:
                         bar.epoch(position.history[-1])
                     if signals.received is not None:
                         break
-                    if position.stopped is None and self._is_due(self.settings.checkpoint_seconds):
-                        self._save()
+                    if position.stopped is None:
+                        self._save(self.settings.checkpoint_seconds)
                 received = signals.received
                 if received is None:
                     self._check_selection()
@@ -204,44 +202,17 @@ class Trainer:
                 bar.steps(position.epoch, position.batch)
             if ended:
                 break
-            if self._is_due(10 * settings.checkpoint_seconds if looked else math.inf):
-                position.epoch_seconds = time.perf_counter() - begun
-                self._save()
+            position.epoch_seconds = time.perf_counter() - begun
+            self._save(10 * settings.checkpoint_seconds if looked else math.inf)
             if signals.received is not None:
-                position.epoch_seconds = time.perf_counter() - begun
                 return False
         position.epoch_seconds = time.perf_counter() - begun
         return True
 
-    def _open(self, run: RunFolder, config: Mapping[str, Any] | None, fingerprint: str) -> None:
-        """Take over the state of the run that is resumed, if there is one."""
-        size = sum(value.nbytes for value in weights(self.module).values())
-        state = run.load(size)
-        if state is not None:
-            before = state.numbers["environment"]["num_threads"]
-            self.num_threads = before if self.settings.num_threads is None else self.settings.num_threads
-            self._made = identity(self, config, fingerprint)
-            run.check(state.numbers, self._made)
-            restore(self, state)
-            self._saved = self.position.step
-        run.start_metrics(self.position.history)
-        self._run = run, config, fingerprint
-
-    def _is_due(self, seconds: float) -> bool:
-        if self._run is None:
-            return False
-        every = self.settings.checkpoint_steps
-        return (every is not None and self.position.step % every == 0) or time.monotonic() >= self._saved_at + seconds
-
-    def _save(self) -> None:
-        """Write a checkpoint, unless the newest one is of this step."""
-        if self._run is None or self._saved == self.position.step:
-            return
-        run, config, fingerprint = self._run
-        if self._made is None:
-            self._made = identity(self, config, fingerprint)
-        run.save(capture(self, self._made))
-        self._saved, self._saved_at = self.position.step, time.monotonic()
+    def _save(self, seconds: float = 0.0) -> None:
+        """Write a checkpoint, where there is a run folder, if the last one is that many seconds old."""
+        if self._keeper is not None and self._keeper.is_due(seconds):
+            self._keeper.save()
 
     def _look(self, order: Tensor) -> None:
         """Read what the device noted since the last look; raise if a player takes no step any more."""
@@ -316,8 +287,8 @@ class Trainer:
             position.seconds += row["seconds"]
             position.epoch_seconds = 0.0
             position.history.append(row)
-            if self._run is not None:
-                self._run[0].add_metrics(row)
+            if self._keeper is not None:
+                self._keeper.run.add_metrics(row)
             if settings.patience is not None and position.without_better >= settings.patience:
                 position.stopped = "patience"
             event = EpochEnd(position.epoch, settings.max_epochs, position.step, MappingProxyType(row), self.module)
@@ -398,7 +369,8 @@ class Trainer:
             load_weights(self.module, averaged)
         interrupted = None
         if received is not None:
-            saved = "" if self._run is None else f"; everything is saved in {show(self._run[0].path)}: resume to go on"
+            keeper = self._keeper
+            saved = "" if keeper is None else f"; everything is saved in {show(keeper.run.path)}: resume to go on"
             message = f"Training stopped at step {position.step}, in epoch {position.epoch + 1}{saved}."
             interrupted = Interrupted(message, EXIT_CODES[received])
         return TrainingResult(
