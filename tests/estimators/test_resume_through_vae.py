@@ -130,6 +130,18 @@ def test_resuming_with_something_else_is_refused_with_the_difference(
     assert not hasattr(model, "module_")
 
 
+def test_another_version_is_resumed_only_by_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, valid = data()
+    estimator(tmp_path / "run", max_epochs=1).fit(x, X_valid=valid)
+    monkeypatch.setattr("latentia.__version__", "9.9.9")
+    message = raised(lambda: estimator(tmp_path / "run", run_mode="resume").fit(x, X_valid=valid), ResumeError)
+    assert "run_mode='resume-force' in Python, or --resume --force in the shell" in message
+    forced = estimator(tmp_path / "run", run_mode="resume-force", random_state=None, num_threads=1, max_epochs=3)
+    assert forced.fit(x, X_valid=valid).n_iter_ == 3
+    assert forced.history_[0]["epoch"] == 1
+    assert forced.seed_ == estimator(None, max_epochs=1).fit(x, X_valid=valid).seed_  # of the run, not a new one
+
+
 def test_resuming_with_other_rows_is_refused(tmp_path: Path) -> None:
     x, valid = data()
     estimator(tmp_path / "run", max_epochs=1).fit(x, X_valid=valid)

@@ -125,6 +125,17 @@ def test_ppca_of_discrete_data_is_a_bound_on_the_mass() -> None:
     assert drawn.max() <= 16
 
 
+def test_ppca_of_discrete_data_speaks_of_the_levels_and_not_of_their_cells() -> None:
+    """Inside it lies half a level above; what goes in and comes out are the levels themselves."""
+    x = 100 + levels((300, 3), count=40)  # far from both ends, where a sample would be cut
+    model = lt.PPCA(latent_dim=1, support="levels:256", random_state=0).fit(x)
+    np.testing.assert_allclose(model.inverse_transform(np.zeros((1, 1)))[0], x.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(model.transform(x).mean(0), 0.0, atol=1e-12)
+    drawn = model.sample(20_000)
+    assert drawn.dtype == np.uint8
+    assert_mean(drawn, x.mean(0))
+
+
 @pytest.mark.parametrize("likelihood", ["binomial", "categorical", "discretized_logistic"])
 def test_masses_over_all_values_sum_to_one(likelihood: str) -> None:
     """Two elements with five levels: all 25 items are scored, with samples enough to be close to exact."""
