@@ -22,6 +22,20 @@ def _dummies(monkeypatch: pytest.MonkeyPatch) -> None:
     register_dummies(monkeypatch)
 
 
+COMMANDS = (
+    "", "fit", "evaluate", "sample", "encode", "decode", "reconstruct", "score", "compare", "report", "info", "verify",
+    "doctor", "data", "data list", "data info", "reproduce",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_values_and_gives_flags_none(command: str) -> None:
+    shown = run(*command.split(), "--help").stdout
+    assert "--help" in shown
+    for kind in ("<bool>", "<int>", "<int range>", "<float>", "<float range>", "<text>"):
+        assert kind not in shown
+
+
 def test_version_and_help() -> None:
     assert run("--version").stdout == f"latentia {latentia.__version__}\n"
     for arguments in ([], ["--help"], ["-h"], ["data"], ["fit", "--help"], ["compare", "-h"]):

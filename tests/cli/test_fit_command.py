@@ -149,6 +149,20 @@ def test_unknown_words_offer_the_nearest_and_leave_nothing(tmp_path: Path, monke
     assert not list(tmp_path.iterdir())
 
 
+def test_another_version_goes_on_only_by_force(own_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["latent_dim=2", "hidden=32", "max_epochs=4", "num_importance_samples=8"]
+    fit = ["fit", "vae", "digits", "--seed", 3, "--out", own_copy, "--no-report", "--no-baselines", "-q"]
+    fit += [word for setting in settings for word in ("--set", setting)]
+    assert run(*fit, "--force").code == 2  # says nothing of itself
+    monkeypatch.setattr(latentia, "__version__", "9.9.9")
+    refused = run(*fit, "--resume")
+    assert refused.code == 1
+    assert "or --resume --force in the shell" in refused.stderr
+    assert len(latentia.load(own_copy).history_) == 3
+    assert run(*fit, "--resume", "--force").code == 0
+    assert len(latentia.load(own_copy).history_) == 4
+
+
 def test_nothing_is_left_by_a_fit_that_cannot_begin(tmp_path: Path) -> None:
     (tmp_path / "words.csv").write_text("a,b\nx,1\ny,2\n")
     outcome = run("fit", "ppca", tmp_path / "words.csv", "--out", tmp_path / "run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,22 @@ import typer
 
 from latentia import __version__
 from latentia.cli import completion
+from latentia.cli.commands import (
+    Command,
+    Device,
+    Drop,
+    File,
+    Group,
+    Json,
+    Label,
+    Out,
+    Overwrite,
+    Precision,
+    Quiet,
+    Run,
+    Samples,
+    Seed,
+)
 from latentia.cli.console import debug_mode, silence
 
 __all__ = ["app"]
@@ -30,42 +45,15 @@ latentia compare runs/* --out page.html
 
 app = typer.Typer(
     name="latentia",
+    cls=Group,
     help="Deep latent-variable generative models you can trust: fit, sample, encode and score log p(x) in nats.",
     epilog=_EXAMPLES,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="The data sets known by name, and what is in a file.")
+data_app = typer.Typer(cls=Group, help="The data sets known by name, and what is in a file.")
 app.add_typer(data_app, name="data")
-
-
-class Precision(StrEnum):
-    """How a decoder's matrix products are computed."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-
-
-# --- options that several commands share ------------------------------------------------------------------------------
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of a table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes: only results and errors.")]
-Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:1.", show_default="auto")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a fitted model.", show_default=False)]
-File = Annotated[
-    Path,
-    typer.Argument(metavar="FILE", help=".npy, .npz, .csv, .parquet, idx, folder of images.", show_default=False),
-]
-Label = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of a table that holds the class.")]
-Drop = Annotated[list[str], typer.Option(metavar="COLUMN", help="A column of a table to leave out; repeatable.")]
-Samples = Annotated[
-    int | None,
-    typer.Option("--samples", "-K", min=1, help="Importance samples a row. Default: what the model was built with."),
-]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same numbers.")]
-Out = Annotated[Path, typer.Option(metavar="FILE", help=".npy (written in chunks) or .csv.", show_default=False)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -87,6 +75,7 @@ def root(
 
 
 @app.command(
+    cls=Command,
     context_settings={"help_option_names": []},
     epilog="latentia fit vae digits --set latent_dim=2 --set max_epochs=50 --out runs/digits",
 )
@@ -118,10 +107,18 @@ def fit(
         Path | None, typer.Option(metavar="DIR", help="The run's folder.", show_default="runs/DATA-NAME")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on exactly where the run in --out stopped.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --resume: also with other versions, device or threads than before.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of initialisation, order and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="SEED", min=0, max=2**32 - 1, help="Of initialisation, order and noise.")
+    ] = 0,
     split_seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of the 80/10/10 split, for data that come without one.")
+        int,
+        typer.Option(
+            metavar="SEED", min=0, max=2**32 - 1, help="Of the 80/10/10 split, for data that come without one."
+        ),
     ] = 0,
     device: Device = None,
     num_seeds: Annotated[
@@ -164,6 +161,7 @@ def fit(
         config=config,
         out=out,
         resume=resume,
+        force=force,
         overwrite=overwrite,
         seed=seed,
         split_seed=split_seed,
@@ -180,7 +178,7 @@ def fit(
     return fitting.fit(request, num_seeds=num_seeds)
 
 
-@app.command(epilog="latentia evaluate runs/digits --samples 5000")
+@app.command(cls=Command, epilog="latentia evaluate runs/digits --samples 5000")
 def evaluate(
     run: Run,
     samples: Samples = None,
@@ -203,11 +201,11 @@ def evaluate(
     return scoring.evaluate(run, samples, data, label, tuple(drop), device, precision.value, json=json)
 
 
-@app.command(epilog="latentia sample runs/digits -n 64 --out samples.png")
+@app.command(cls=Command, epilog="latentia sample runs/digits -n 64 --out samples.png")
 def sample(
     run: Run,
     out: Annotated[Path, typer.Option(metavar="FILE", help=".npy, .csv, or .png for images.", show_default=False)],
-    count: Annotated[int, typer.Option("--number", "-n", min=1, help="How many samples.")] = 64,
+    count: Annotated[int, typer.Option("--number", "-n", metavar="N", min=1, help="How many samples.")] = 64,
     seed: Seed = 0,
     device: Device = None,
     overwrite: Overwrite = False,
@@ -238,7 +236,7 @@ def _array_verb(verb: str, summary: str, example: str) -> None:
         silence(quiet)
         return arrays.apply(verb, run, file, out, label, tuple(drop), device, overwrite=overwrite, json=json)
 
-    app.command(verb, help=summary, epilog=example)(command)
+    app.command(verb, cls=Command, help=summary, epilog=example)(command)
 
 
 _array_verb("encode", "Write the posterior means of rows: one row of latent values each.",
@@ -249,7 +247,7 @@ _array_verb("reconstruct", "Write what encoding and decoding make of rows.",
             "latentia reconstruct runs/digits data.npy --out x.npy")  # fmt: skip
 
 
-@app.command(epilog="latentia score runs/digits data.npy --out log_prob.npy")
+@app.command(cls=Command, epilog="latentia score runs/digits data.npy --out log_prob.npy")
 def score(
     run: Run,
     file: File,
@@ -271,7 +269,7 @@ def score(
     return arrays.score(run, file, out, samples, label, tuple(drop), device, overwrite=overwrite, json=json)
 
 
-@app.command(epilog="latentia compare runs/* --out page.html")
+@app.command(cls=Command, epilog="latentia compare runs/* --out page.html")
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUNS...", help="Folders of fitted models.", show_default=False)
@@ -290,7 +288,7 @@ def compare(
     return comparing.compare(runs, out, overwrite=overwrite, json=json)
 
 
-@app.command(epilog="latentia report runs/digits --out page.html")
+@app.command(cls=Command, epilog="latentia report runs/digits --out page.html")
 def report(
     run: Run,
     out: Annotated[Path | None, typer.Option(metavar="PAGE", help="The page.", show_default="RUN/report.html")] = None,
@@ -305,7 +303,7 @@ def report(
     return reporting.report(run, out, device, json=json)
 
 
-@app.command(epilog="latentia info runs/digits")
+@app.command(cls=Command, epilog="latentia info runs/digits")
 def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A model or run folder.", show_default=False)],
     card: Annotated[bool, typer.Option("--card", help="Print the model card.")] = False,
@@ -317,7 +315,7 @@ def info(
     return folders.info(path, card=card, json=json)
 
 
-@app.command(epilog="latentia verify runs/digits")
+@app.command(cls=Command, epilog="latentia verify runs/digits")
 def verify(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A model, run or checkpoint folder.", show_default=False)
@@ -330,7 +328,7 @@ def verify(
     return folders.verify(path, json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 def doctor(json: Json = False) -> int:
     """Say what this machine offers: versions, threads, GPU, compiler, data, disk. Never fails."""
     from latentia.cli import doctor
@@ -345,7 +343,7 @@ def data_root(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@data_app.command("list")
+@data_app.command("list", cls=Command)
 def data_list(json: Json = False) -> int:
     """List the data sets known by name, and whether they are here."""
     from latentia.cli import datasets
@@ -353,7 +351,7 @@ def data_list(json: Json = False) -> int:
     return datasets.show_all(json=json)
 
 
-@data_app.command("info")
+@data_app.command("info", cls=Command)
 def data_info(
     name: Annotated[
         str,
@@ -374,12 +372,14 @@ def data_info(
     return datasets.show(name, label, tuple(drop), json=json)
 
 
-@app.command(epilog="latentia reproduce static-mnist-vae --out runs/static-mnist-vae")
+@app.command(cls=Command, epilog="latentia reproduce static-mnist-vae --out runs/static-mnist-vae")
 def reproduce(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="The recipe; none lists them.", show_default=False)
     ] = None,
-    seeds: Annotated[list[int], typer.Option("--seed", min=0, max=2**32 - 1, help="Of one fit; repeatable.")] = [0],  # noqa: B006 - typer copies it
+    seeds: Annotated[
+        list[int], typer.Option("--seed", metavar="SEED", min=0, max=2**32 - 1, help="Of one fit; repeatable.")
+    ] = [0],  # noqa: B006 - typer copies it
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep one run folder a seed here.", show_default="none kept")
     ] = None,

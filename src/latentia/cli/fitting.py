@@ -41,6 +41,7 @@ class Request:
     config: Path | None
     out: Path | None
     resume: bool
+    force: bool
     overwrite: bool
     seed: int
     split_seed: int
@@ -70,6 +71,8 @@ class Request:
 def fit(request: Request, *, num_seeds: int | None) -> int:
     """Fit, evaluate, save and report; with `num_seeds` so many times, each in a process of its own."""
     _check_words(request)
+    if request.force and not request.resume:
+        raise UsageError("--force goes with --resume: add it, or leave --force out")
     runs.check_run_folder(request.folder, resume=request.resume, overwrite=request.overwrite)
     cls, arguments = _estimator(request)
     if num_seeds is not None:
@@ -111,10 +114,11 @@ def _from_flags(request: Request, settings: Mapping[str, Setting]) -> dict[str, 
     if request.device is not None and "device" not in settings:
         raise UsageError(f"{request.name} runs on the CPU only: leave --device out")
     has_run = runs.has_run(request.folder)
+    resume = "resume-force" if request.force else "resume"
     wanted = {
         "random_state": request.seed,
         "run_dir": str(request.folder),
-        "run_mode": "resume" if request.resume and has_run else "overwrite" if request.overwrite and has_run else "new",
+        "run_mode": resume if request.resume and has_run else "overwrite" if request.overwrite and has_run else "new",
         "verbose": 0 if request.quiet else 1,
         "device": request.device,
     }

@@ -14,7 +14,7 @@ __all__ = ["FLAGS", "list_estimators", "show_estimator"]
 FLAGS: Mapping[str, str] = {
     "random_state": "--seed",
     "run_dir": "--out",
-    "run_mode": "--resume or --overwrite",
+    "run_mode": "--resume, --force or --overwrite",
     "support": "--support",
     "device": "--device",
     "verbose": "--quiet",

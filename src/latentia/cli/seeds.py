@@ -146,6 +146,7 @@ def _arguments(request: Request, seed: int, *, baselines: bool) -> list[str]:
     options = {"config": request.config, "device": request.device, "label": request.label, "support": request.support}
     arguments += [f"--{name}={value}" for name, value in options.items() if value is not None]
     arguments += ["--resume"] if request.resume else []
+    arguments += ["--force"] if request.force else []
     arguments.append("--report" if request.report else "--no-report")
     if baselines and request.beat_baseline is not None:
         arguments.append(f"--beat-baseline={request.beat_baseline}")

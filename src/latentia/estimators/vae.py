@@ -98,7 +98,8 @@ class VAE(LatentEstimator):
     run_dir
         Folder for checkpoints and metrics; None for none.
     run_mode
-        "new" (refuse a folder that is not empty), "resume" (go on where the run stopped) or "overwrite".
+        "new" (refuse a folder that is not empty), "resume" (go on where the run stopped), "overwrite", or
+        "resume-force" (resume although versions, device or threads have changed, and numbers with them).
     callbacks
         Functions called after every epoch; one that returns True stops the training.
     device
@@ -145,7 +146,7 @@ class VAE(LatentEstimator):
         "compile": Flag(),
         "validation_fraction": Number(0.0, 0.9),
         "num_importance_samples": Whole(1, 10_000_000),
-        "run_mode": Choice(("new", "resume", "overwrite")),
+        "run_mode": Choice(("new", "resume", "overwrite", "resume-force")),
         "num_threads": Whole(1, 4096, optional=True),
         "verbose": Whole(0, 10),
     }
@@ -263,7 +264,8 @@ class VAE(LatentEstimator):
 
     def _resumed(self) -> Resumed | None:
         """Return what a resumed run takes over from its checkpoint beside the weights."""
-        return read_resumed(self.run_dir) if self.run_dir is not None and self.run_mode == "resume" else None
+        resumes = self.run_mode in ("resume", "resume-force")
+        return read_resumed(self.run_dir) if self.run_dir is not None and resumes else None
 
     def _spec(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunMode", "Schedule", "train_vae"]
 
-RunMode = Literal["new", "resume", "overwrite"]
+RunMode = Literal["new", "resume", "resume-force", "overwrite"]
 Schedule = Callable[[float], float]
 
 
@@ -97,7 +98,9 @@ def train_vae(
         compile=vae.compile,
         num_threads=int(vae.num_threads) if vae.num_threads else (None if vae.random_state is None else 1),
     )
-    run = contextlib.nullcontext() if vae.run_dir is None else RunFolder(vae.run_dir, run_mode)
+    if vae.run_dir is not None:
+        settings.numbers()  # refuses a schedule that cannot be compared on resume, before the folder is touched
+    run = contextlib.nullcontext() if vae.run_dir is None else _run_folder(vae.run_dir, run_mode)
     seen = [rows] if held is None else [rows, held]
     with run as folder:
         return train(
@@ -114,6 +117,12 @@ def train_vae(
             progress=vae.verbose > 0,
             run=folder,
         )
+
+
+def _run_folder(path: str | Path, run_mode: RunMode) -> RunFolder:
+    if run_mode == "resume-force":
+        return RunFolder(path, "resume", force=True)
+    return RunFolder(path, run_mode)
 
 
 def _beta(vae: VAE) -> float | Schedule | None:

@@ -157,7 +157,8 @@ class RunFolder:
         if changes and not self.force:
             raise ResumeError(
                 f"The run in {show(self.path)} was made with other versions or hardware:\n  " + "\n  ".join(changes)
-                + "\nThe numbers would not be exactly those of an uninterrupted run; use force to go on nevertheless."
+                + "\nThe numbers would not be exactly those of an uninterrupted run; to go on nevertheless, use force: "
+                "run_mode='resume-force' in Python, or --resume --force in the shell."
             )  # fmt: skip
 
     def save(self, state: State) -> Path:
