@@ -61,3 +61,6 @@ class Interrupted(LatentiaError):  # noqa: N818 - the run is fine and can be res
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[str, int]]:
+        return type(self), (str(self), self.exit_code)  # an estimator that was stopped keeps it, and is pickled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import signal
 import warnings
 from pathlib import Path
@@ -326,6 +327,8 @@ def test_one_interrupt_ends_the_fit_and_the_model_is_usable() -> None:
     x = table(40, 3)
     model = vae(max_epochs=100, callbacks=(interrupt,)).fit(x)
     assert isinstance(model.interrupted_, Interrupted)
+    again = pickle.loads(pickle.dumps(model.set_params(callbacks=())))  # as a notebook or a pool of workers does
+    assert (str(again.interrupted_), again.interrupted_.exit_code) == (str(model.interrupted_), 130)
     assert model.interrupted_.exit_code == 130
     assert model.n_iter_ == 2
     assert np.isfinite(model.score_samples(x)).all()
@@ -400,3 +403,16 @@ def test_a_run_that_fell_back_is_resumed_with_its_smaller_passes(
     longer = vae(max_epochs=4, run_dir=tmp_path / "run", run_mode="resume").fit(x)  # memory is back, and is not used
     assert longer.n_iter_ == 4
     assert [row["train"] for row in longer.history_[:2]] == [row["train"] for row in first.history_]
+
+
+def test_a_history_too_long_for_the_config_is_thinned_and_the_model_still_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = vae(max_epochs=40).fit(table(40, 3))
+    monkeypatch.setattr("latentia.estimators.saving.MAX_CONFIG_BYTES", 9000)
+    model.save(tmp_path / "model")
+    epochs = [row["epoch"] for row in lt.load(tmp_path / "model").history_]
+    assert 2 <= len(epochs) < 40
+    assert (epochs[0], epochs[-1]) == (1, 40)
+    assert epochs == sorted(epochs)
+    assert len(model.history_) == 40
