@@ -114,6 +114,22 @@ def test_curves_are_the_history() -> None:
     assert ax.get_ylabel() == "nats"
 
 
+def test_every_term_has_its_unit_and_the_bound_that_is_maximised_comes_first() -> None:
+    model = Linear((4, 4), GREY)
+    parts = [
+        {"effective_sample_size": 3.0 - e, "elbo": -10.0 + e, "iwae": -9.0 - e, "odd": 1.0} for e in range(3)
+    ]  # the best by the bound is the first epoch, by the ELBO the last
+    model.history_ = [{"epoch": e + 1, "train": part, "valid": part} for e, part in enumerate(parts)]
+    ax = plots.learning_curves(model)
+    panels = drawn(ax).child_axes
+    shown = [(panel.get_title(loc="left") or panel.get_title(), panel.get_ylabel()) for panel in panels]
+    assert shown == [
+        ("Importance-weighted bound", "nats"), ("ELBO", "nats"), ("Effective sample size", "samples"), ("odd", ""),
+    ]  # fmt: skip
+    for panel in panels:
+        assert line(panel, "best")[0, 0] == 1
+
+
 def test_terms_of_each_dimension_are_summed() -> None:
     ax = plots.learning_curves(Linear((4, 4), GREY), terms=["kl"])
     np.testing.assert_allclose(line(ax, "train")[:, 1], [10 / e for e in range(1, 6)])

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["learning_curves", "log_probs", "score_distribution", "term_names"]
 
-TITLES = {
-    "elbo": "ELBO",
-    "iwae": "Importance-weighted bound",
-    "reconstruction": "Reconstruction, E[log p(x | z)]",
-    "kl": "KL(q(z | x) ‖ p(z))",
+# Of every term that is known: its title and its unit. In this order they are drawn, the objective's own bound first.
+TERMS = {
+    "iwae": ("Importance-weighted bound", "nats"),
+    "elbo": ("ELBO", "nats"),
+    "reconstruction": ("Reconstruction, E[log p(x | z)]", "nats"),
+    "kl": ("KL(q(z | x) ‖ p(z))", "nats"),
+    "effective_sample_size": ("Effective sample size", "samples"),
 }
-BOUNDS = ("elbo", "iwae")
-ORDER = (*BOUNDS, "reconstruction", "kl")
+BOUNDS = ("iwae", "elbo")
 FEW_EPOCHS = 12  # up to these, every epoch is a dot as well
 SETTLED = 0.08  # the fraction of the epochs in which a curve may still leave the frame
 
@@ -39,7 +40,8 @@ def term_names(fitted: Fitted) -> list[str]:
     for row in history_of(fitted):
         for part in ("train", "valid"):
             found.update(dict.fromkeys(row.get(part) or ()))
-    return sorted(found, key=lambda term: ORDER.index(term) if term in ORDER else len(ORDER))
+    order = list(TERMS)
+    return sorted(found, key=lambda term: order.index(term) if term in order else len(order))
 
 
 def learning_curves(
@@ -116,7 +118,8 @@ def total(value: Any) -> float:
 
 def draw_term(ax: Axes, term: str, rows: Sequence[Row], best: float | None) -> None:
     """Draw one term into one panel."""
-    dress(ax, title=TITLES.get(term, clean(term, 40)), x="epoch", y="nats", grid="y")
+    title, unit = TERMS.get(term, (clean(term, 40), ""))
+    dress(ax, title=title, x="epoch", y=unit, grid="y")
     settled: list[NDArray[np.float64]] = []
     for part, label, colour, width in (("train", "training", "data", 1.4), ("valid", "validation", "model", 1.9)):
         epochs, values = series(rows, part, term)
