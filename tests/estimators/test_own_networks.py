@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor, nn
 
 import latentia as lt
@@ -85,6 +86,23 @@ def test_addresses_do_not_count(tmp_path: Path) -> None:
     lt.load(tmp_path, network=(WithFunction(), networks()[1]))
 
 
+class Secretive(nn.Module):
+    """A module whose text does not say its widths."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((width, 4), 0.01))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, : len(self.weight)] @ self.weight
+
+
+def test_weights_of_another_shape_are_refused_whatever_the_text(tmp_path: Path) -> None:
+    own(network=(Secretive(8), networks()[1])).fit(X).save(tmp_path)
+    narrow = Secretive(6), networks()[1]
+    assert "weights do not fit" in raised(lambda: lt.load(tmp_path, network=narrow), CorruptedError)
+
+
 def at_the_top(epoch: float) -> float:
     return 1.0 / (1.0 + epoch)
 
@@ -94,7 +112,7 @@ class Frozen:
     rate: float = 0.5
 
     def __call__(self, epoch: float) -> float:
-        return self.rate**epoch
+        return float(self.rate**epoch)
 
 
 @dataclass
@@ -102,7 +120,7 @@ class Changeable:
     rate: float = 0.5
 
     def __call__(self, epoch: float) -> float:
-        return self.rate**epoch
+        return float(self.rate**epoch)
 
 
 class Plain:

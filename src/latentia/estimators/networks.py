@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,11 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from latentia.data import Support
-from latentia.errors import ConfigError
+from latentia.errors import ConfigError, CorruptedError
 from latentia.estimators.limits import Whole
 from latentia.networks import MLP, ConvDecoder, ConvEncoder, Linear, OneHot, Scaled
+from latentia.storage import show
 
-__all__ = ["NETWORKS", "build_networks", "building", "choose_network", "own_networks", "widths_of"]
+__all__ = [
+    "NETWORKS",
+    "build_networks",
+    "building",
+    "check_same_networks",
+    "choose_network",
+    "described_networks",
+    "own_networks",
+    "widths_of",
+]
 
 NETWORKS = ("auto", "linear", "mlp", "conv")
 # Up to this many numbers a fully connected network is the faster way to the same bound on a CPU.
@@ -100,16 +111,51 @@ def own_networks(given: Any, event_shape: Sequence[int]) -> tuple[nn.Module, nn.
     Their plain ``torch.nn.Linear`` layers become ours, which compute the same and give a row the same bits in every
     place.
     """
+    encoder, decoder = copy.deepcopy(_pair(given))
+    for module in (*encoder.modules(), *decoder.modules()):
+        if type(module) is nn.Linear:
+            module.__class__ = Linear
+    return OneAxis(encoder, len(event_shape)), OneAxis(decoder, 1)
+
+
+def described_networks(given: Any) -> dict[str, str]:
+    """Return what networks of the user's own say of themselves, the same in every process.
+
+    Names and shapes of weights do not tell a ReLU from a tanh; a module's text does.
+    """
+    texts = [re.sub(r" at 0x[0-9a-fA-F]+", "", repr(module)) for module in _pair(given)]
+    return dict(zip(("encoder", "decoder"), texts, strict=True))
+
+
+def check_same_networks(saved: Any, given: Any) -> None:
+    """Refuse networks for a saved model that are not described as those it was fitted with.
+
+    Raises
+    ------
+    ConfigError
+        With both texts.
+    CorruptedError
+        If what was saved is no description.
+    """
+    now = described_networks(given)
+    if not isinstance(saved, dict) or saved.keys() != now.keys() or not all(type(t) is str for t in saved.values()):
+        raise CorruptedError("config.json does not describe the networks that the model was fitted with")
+    for name, text in now.items():
+        if saved[name] != text:
+            before = "\n".join(map(show, saved[name].splitlines()))
+            raise ConfigError(
+                f"the model was fitted with another {name} than the one in network=(encoder, decoder); "
+                f"its own:\n{before}\nthe one given:\n{text}"
+            )
+
+
+def _pair(given: Any) -> tuple[nn.Module, nn.Module]:
     pair = tuple(given) if isinstance(given, (tuple, list)) else ()
     if len(pair) != 2 or not all(isinstance(module, nn.Module) for module in pair):
         raise ConfigError(
             f"network must be one of {', '.join(map(repr, NETWORKS))} or a pair of modules, got {given!r}"
         )
-    encoder, decoder = copy.deepcopy(pair)
-    for module in (*encoder.modules(), *decoder.modules()):
-        if type(module) is nn.Linear:
-            module.__class__ = Linear
-    return OneAxis(encoder, len(event_shape)), OneAxis(decoder, 1)
+    return pair
 
 
 def widths_of(hidden: int | Sequence[int]) -> tuple[int, ...]:

@@ -20,7 +20,15 @@ from latentia.estimators.base import Array, LatentEstimator
 from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
-from latentia.estimators.networks import NETWORKS, build_networks, building, choose_network, own_networks, widths_of
+from latentia.estimators.networks import (
+    NETWORKS,
+    build_networks,
+    building,
+    choose_network,
+    described_networks,
+    own_networks,
+    widths_of,
+)
 from latentia.estimators.preprocessing import Preprocessing, column_moments, warn_of_constants
 from latentia.estimators.vae_run import RunMode, Schedule, train_vae
 from latentia.evaluation import Evaluation, RowEstimates, RowNoise, estimate_log_prob, sampled_evaluation
@@ -271,6 +279,7 @@ class VAE(LatentEstimator):
         return {
             "likelihood": {"name": self.likelihood_.name, "options": dict(self.likelihood_.options)},
             "network": self.network_name_,
+            **({"networks": described_networks(self.network)} if self.network_name_ == "own" else {}),
         }
 
     def _build(self, spec: Mapping[str, Any]) -> VariationalAutoencoder:

@@ -138,7 +138,15 @@ def difference(before: Any, now: Any, path: str = "") -> list[str]:
             else:
                 found += difference(before[name], now[name], inner)
         return found
-    return [] if before == now else [f"{path}: {_short(before)} → {_short(now)}"]
+    if before == now:
+        return []
+    if isinstance(before, str) and isinstance(now, str) and "\n" in before + now:  # a network's description
+        return [f"{path}:\n    {_indented(before)}\n  →\n    {_indented(now)}"]
+    return [f"{path}: {_short(before)} → {_short(now)}"]
+
+
+def _indented(text: str) -> str:
+    return "\n    ".join(map(show, text.splitlines()))
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +114,26 @@ class Settings:
 
 
 def describe(function: Schedule) -> str:
-    """Return a text that is the same in every process: a dataclass's repr, else the qualified name."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return repr(function) if dataclasses.is_dataclass(type(function)) else f"{named.__module__}.{named.__qualname__}"
+    """Return a text that is the same in every process and tells schedules apart.
+
+    That is a frozen dataclass's repr, or the name of a function at the top of a module (whose body is not compared).
+
+    Raises
+    ------
+    ConfigError
+        For any other function: two of them could not be told apart when the run is resumed.
+    """
+    kind: Any = type(function)
+    if dataclasses.is_dataclass(kind) and getattr(kind, "__dataclass_params__").frozen:  # noqa: B009
+        for field in dataclasses.fields(kind):
+            if callable(inner := getattr(function, field.name)):
+                describe(inner)  # such as `WarmUp.then`
+        return repr(function)
+    name = getattr(function, "__qualname__", "")
+    if isinstance(function, types.FunctionType | types.BuiltinFunctionType) and name.isidentifier():
+        return f"{function.__module__}.{name}"
+    raise ConfigError(
+        f"A run with a folder cannot have the schedule {function!r:.100}: what it does could not be compared when the "
+        "run is resumed. Use one of latentia.training (Constant, Linear, Cosine, Exponential, Step, Cyclic, WarmUp), a "
+        "frozen dataclass with __call__, or a function that is defined by name at the top of a module."
+    )
