@@ -52,6 +52,28 @@ def test_the_numbers_are_those_of_the_model(first_fit: tuple[Path, Outcome]) -> 
     assert model.random_state == 3
 
 
+def test_every_number_is_on_the_card(first_fit: tuple[Path, Outcome]) -> None:
+    own = json.loads((first_fit[0] / "run.json").read_text())["evaluations"][0]
+    lines = (first_fit[0] / "README.md").read_text().splitlines()
+    start = lines.index("## Reported numbers")
+    header, rule, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[start + 4 : start + 7])
+    assert set(rule) == {"---"}
+    assert dict(zip(header, row, strict=True)) == {
+        "on": "digits, test split",
+        "n": "180",
+        "log p(x), nats": f"{own['log_prob']:.2f} ± {own['standard_error']:.2f}",
+        "what it is": "importance-weighted lower bound",
+        "K": "8",
+        "bits/dim": f"{own['bits_per_dim']:.3f}",
+        "ELBO, nats": f"{own['elbo']:.2f} ± {own['elbo_standard_error']:.2f}",
+        "rate, nats": f"{own['rate']:.2f}",
+        "distortion, nats": f"{own['distortion']:.2f}",
+        "active units": f"{own['active_units']} of 2",
+        "effective sample size": f"{own['effective_sample_size']:.1f}",
+        "precision": "float32",
+    }
+
+
 def test_fit_twice_gives_the_same_weights(fitted: Path, tmp_path: Path) -> None:
     settings = {"latent_dim": 2, "hidden": [32], "max_epochs": 3, "num_importance_samples": 8}
     config = tmp_path / "settings.json"

@@ -449,7 +449,7 @@ def test_a_model_card_cannot_be_broken_out_of(tmp_path: Path) -> None:
         assert words not in card
     assert all(character.isprintable() or character == "\n" for character in card)
     row = next(line for line in card.splitlines() if line.startswith("| &lt;script"))
-    assert row.count("|") == 6  # five cells
+    assert row.count("|") == 13  # twelve cells
     loaded = lt.load(tmp_path / "model")
     assert loaded.info_["name"] == evil  # the data keep their own words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from latentia.estimators import registry
 from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import check_parameters
-from latentia.estimators.networks import NETWORKS, building, check_same_networks
+from latentia.estimators.networks import NETWORKS, building
 from latentia.estimators.parameters import LOCAL, parameters_as_json, plain, unplain
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.estimators.sampling import seed_of
@@ -118,8 +118,6 @@ def load(path: str | Path, *, device: str = "auto", network: tuple[nn.Module, nn
         )
     if network is not None and not own:
         raise ConfigError("the model was fitted with networks of Latentia: leave network out")
-    if own:
-        check_same_networks(config["spec"].get("networks"), network)
     place = resolve_device(device)
     try:
         estimator = _restore(config, opened.read("model.safetensors", MAX_WEIGHT_BYTES), network)
@@ -281,20 +279,46 @@ def model_card(estimator: Any) -> str:
             "",
             "## Reported numbers",
             "",
-            "| on | n | K | log p(x), nats | what it is |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| {_plain(e.get('on'))} | {_plain(e.get('n'))} | {_plain(e.get('num_samples'))} | "
-            f"{_decimal(e.get('log_prob'))} ± {_decimal(e.get('standard_error'))} | {_plain(e.get('kind'))} |"
-            for e in evaluations
+            "± is the standard error of the mean over the n rows.",
+            "",
+            f"| {' | '.join(_NUMBERS)} |",
+            f"|{' --- |' * len(_NUMBERS)}",
+            *(f"| {' | '.join(cell(e) for cell in _NUMBERS.values())} |" for e in evaluations),
         ]
     lines += ["", "## Use", "", "```python", "import latentia as lt", 'model = lt.load("this folder")', "```", ""]
     return "\n".join(lines)
 
 
-def _decimal(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, int | float) else "-"
+def _decimal(value: Any, digits: int = 2) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "-"
+
+
+def _with_error(evaluation: Mapping[str, Any], value: str, error: str) -> str:
+    shown, spread = _decimal(evaluation.get(value)), _decimal(evaluation.get(error))
+    return shown if "-" in (shown, spread) else f"{shown} ± {spread}"
+
+
+def _active(evaluation: Mapping[str, Any]) -> str:
+    dimensions = evaluation.get("kl_per_dimension")
+    of = f" of {len(dimensions)}" if isinstance(dimensions, list) else ""
+    return _plain(evaluation.get("active_units")) + of
+
+
+_NUMBERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "on": lambda e: _plain(e.get("on")),
+    "n": lambda e: _plain(e.get("n")),
+    "log p(x), nats": lambda e: _with_error(e, "log_prob", "standard_error"),
+    "what it is": lambda e: _plain(e.get("kind")),
+    "K": lambda e: _plain(e.get("num_samples")),
+    "bits/dim": lambda e: _decimal(e.get("bits_per_dim"), 3),
+    "ELBO, nats": lambda e: _with_error(e, "elbo", "elbo_standard_error"),
+    "rate, nats": lambda e: _decimal(e.get("rate")),
+    "distortion, nats": lambda e: _decimal(e.get("distortion")),
+    "active units": _active,
+    "effective sample size": lambda e: _decimal(e.get("effective_sample_size"), 1),
+    "precision": lambda e: _plain(e.get("precision")),
+}
+"""The columns of the model card's table."""
 
 
 def _plain(value: Any) -> str:
