@@ -190,6 +190,19 @@ def test_silence_by_default(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+def test_training_starts_at_the_independent_pixel_model() -> None:
+    """A decoder's bias is at first what the baseline ends with: the odds of the smoothed frequencies."""
+    x = binary((30, 16))
+    settings: dict[str, Any] = {"learning_rate": FROZEN, "validation_fraction": 0, "precision": "float64"}
+    bias = weights(vae(**settings).fit(x))["decoder.network.layers.2.bias"]
+    baseline = lt.IndependentPixels().fit(x).module_.state_dict()["likelihood.network.values"]
+    torch.testing.assert_close(bias, baseline, rtol=1e-6, atol=1e-6)
+    grey = levels((30, 16))
+    odds = weights(vae(binarize="dynamic", **settings).fit(grey))["decoder.network.layers.2.bias"].numpy()
+    smoothed = (grey.sum(0) / 255.0 + 1.0) / 32.0
+    np.testing.assert_allclose(odds, np.log(smoothed / (1 - smoothed)), rtol=1e-6)
+
+
 # Seeds
 
 
