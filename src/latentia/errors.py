@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from pathlib import Path
+
 __all__ = [
     "ConfigError",
     "CorruptedError",
@@ -12,7 +16,10 @@ __all__ = [
     "ResumeError",
     "RunLockedError",
     "StorageError",
+    "warn",
 ]
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class LatentiaError(Exception):
@@ -64,3 +71,13 @@ class Interrupted(LatentiaError):  # noqa: N818 - the run is fine and can be res
 
     def __reduce__(self) -> tuple[type[Interrupted], tuple[str, int]]:
         return type(self), (str(self), self.exit_code)  # an estimator that was stopped keeps it, and is pickled
+
+
+def warn(message: str) -> None:
+    """Give a ``UserWarning`` that points at the first line outside of this library: the caller's own."""
+    import inspect  # slow to import, and rarely needed
+
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from latentia.errors import ConfigError
+from latentia.errors import ConfigError, warn
 from latentia.storage import latest_folder, open_folder
 from latentia.training.checkpoint import read_numbers
 
@@ -74,10 +73,9 @@ def fit_within_memory(
         # Outside of the handler, where the traceback no longer holds the failed attempt's tensors.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        warnings.warn(
+        warn(
             f"memory ran out with {failed} rows at a time: starting again with {size} rows at a time, which gives the "
-            "same steps (a smaller batch_size would save the repetition)",
-            stacklevel=2,
+            "same steps (a smaller batch_size would save the repetition)"
         )
 
 

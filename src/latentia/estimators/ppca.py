@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from latentia.data import Support
+from latentia.errors import warn
 from latentia.estimators.base import Array, LatentEstimator
 from latentia.estimators.limits import Choice, Limit, Whole
 from latentia.estimators.preprocessing import Preprocessing
@@ -86,10 +86,9 @@ class PPCA(LatentEstimator):
         floor = max(1e-12, _FLOOR * float(x.var(0, correction=0).mean()))
         model = PPCAModel.fit(x, self._latents, cell_variance=cell, min_variance=floor)
         if float(model.noise_variance) <= floor:
-            warnings.warn(
+            warn(
                 f"the rows lie in a subspace: the noise variance is held at its floor of {floor:.3g}, and log p(x) "
-                "depends on it",
-                stacklevel=3,
+                "depends on it"
             )
         self.module_ = PPCAModel(model.mean + shift, model.weight, model.noise_variance)
         self.noise_variance_ = float(model.noise_variance)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from latentia.data import Support
-from latentia.errors import DataError
+from latentia.errors import DataError, warn
 from latentia.evaluation import RowNoise
 
 __all__ = ["Preprocessing", "column_moments", "describe_column", "warn_of_constants"]
@@ -223,10 +222,9 @@ def warn_of_constants(pre: Preprocessing, rows: Array, min_scale: float, names: 
     floors = min_scale * np.broadcast_to(pre.scale, math.prod(pre.event_shape))[found]
     first = describe_column(int(found[0]), pre.event_shape, names)
     more = "" if len(found) == 1 else f" and {len(found) - 1:,} more"
-    warnings.warn(
+    warn(
         f"{first}{more} {'is' if len(found) == 1 else 'are'} constant in the training data: the standard deviation is "
-        f"held at its floor of {floors[0]:.3g}, on which log p(x) depends; leave what is constant out",
-        stacklevel=2,
+        f"held at its floor of {floors[0]:.3g}, on which log p(x) depends; leave what is constant out"
     )
 
 

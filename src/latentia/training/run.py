@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from latentia.errors import ConfigError, CorruptedError, ResumeError
+from latentia.errors import ConfigError, CorruptedError, ResumeError, warn
 from latentia.storage import (
     CHECKPOINTS,
     METRICS,
@@ -130,7 +129,7 @@ class RunFolder:
                 raise CorruptedError(f"No checkpoint in {show(self.checkpoints)} is intact: " + " ".join(problems))
             return None
         for problem in problems:
-            warnings.warn(f"{problem} Going on from {folder.name}.", stacklevel=4)
+            warn(f"{problem} Going on from {folder.name}.")
         return read_state(folder, weight_bytes)
 
     def check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
