@@ -62,6 +62,9 @@ def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
         ({"checkpoint_seconds": 3600.0, "checkpoint_steps": 10}, [20, 26]),
         ({"checkpoint_seconds": 3600.0, "checkpoint_steps": 13}, [13, 26]),
         ({"checkpoint_seconds": 0.0}, [13, 26]),
+        # With 101 steps an epoch there are looks at the clock inside it too, at steps 32, 64 and 96 of each.
+        ({"checkpoint_seconds": 3600.0, "batch_size": 1}, [0, 202]),
+        ({"checkpoint_seconds": 0.0, "batch_size": 1}, [197, 202]),
     ],
 )
 def test_how_often_checkpoints_are_written(tmp_path: Path, settings: dict[str, Any], kept: list[int]) -> None:
