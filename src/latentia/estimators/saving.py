@@ -23,7 +23,7 @@ from latentia.estimators import registry
 from latentia.estimators.devices import resolve_device
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import check_parameters
-from latentia.estimators.networks import NETWORKS, building
+from latentia.estimators.networks import NETWORKS, building, check_same_networks
 from latentia.estimators.parameters import LOCAL, parameters_as_json, plain, unplain
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.estimators.sampling import seed_of
@@ -118,6 +118,8 @@ def load(path: str | Path, *, device: str = "auto", network: tuple[nn.Module, nn
         )
     if network is not None and not own:
         raise ConfigError("the model was fitted with networks of Latentia: leave network out")
+    if own:
+        check_same_networks(config["spec"].get("networks"), network)
     place = resolve_device(device)
     try:
         estimator = _restore(config, opened.read("model.safetensors", MAX_WEIGHT_BYTES), network)
