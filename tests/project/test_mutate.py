@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,13 @@ def test_the_projects_list_is_long_enough_and_names_every_room_with_mathematics(
     assert len({(m.file, m.old, m.new) for m in mutations}) == len(mutations)
     rooms = {Path(m.file).parts[1] for m in mutations}
     assert {"distributions", "parts", "models", "objectives", "evaluation"} <= rooms
+
+
+def test_the_projects_list_fits_the_code(tmp_path: Path) -> None:
+    """Whoever changes a line that is mutated must change its mutation, and hears of it here and not in the slow tests."""
+    for mutation in read_list(ROOT / "tools/mutations.toml"):
+        copy = tmp_path / mutation.file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "src" / mutation.file, copy)
+        mutation.apply(tmp_path)  # ListError where it is stale
+        assert all((ROOT / test.split("::")[0]).is_file() for test in mutation.tests), str(mutation)
