@@ -52,6 +52,11 @@ class Number:
         return above and number <= self.high and math.isfinite(number)
 
 
+def accept(value: Any) -> bool:
+    """Accept any value."""
+    return True
+
+
 @dataclass(frozen=True)
 class Choice:
     """One of a few words, or None where that is allowed, or an object (described in words) that passes a test."""
@@ -59,7 +64,7 @@ class Choice:
     words: tuple[str, ...]
     optional: bool = False
     or_object: str = ""
-    test: Callable[[Any], bool] = lambda _: True
+    test: Callable[[Any], bool] = accept
 
     def __str__(self) -> str:
         tail = (" or None" if self.optional else "") + (f" or {self.or_object}" if self.or_object else "")
