@@ -117,7 +117,7 @@ def test_the_projects_list_is_long_enough_and_names_every_room_with_mathematics(
 
 
 def test_the_projects_list_fits_the_code(tmp_path: Path) -> None:
-    """Whoever changes a mutated line must change the mutation too, and hears of it here, not in the slow tests."""
+    """Whoever changes a line that is mutated must change its mutation, and hears of it here, not in the slow tests."""
     for mutation in read_list(ROOT / "tools/mutations.toml"):
         copy = tmp_path / mutation.file
         copy.parent.mkdir(parents=True, exist_ok=True)
