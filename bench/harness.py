@@ -29,8 +29,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THRE
 INTRODUCTION = """# Benchmarks
 
 Each section is written by the command under its title, and its raw figures are in `bench/results/`. Absolute figures
-belong to the machine that ran the command; ratios, which were taken in one interleaved run, carry over. How to run them
-is said in `bench/README.md`.
+belong to the machine that ran the command, and are lower where other processes shared its cache and memory (the spread
+tells); ratios, which were taken in one interleaved run, carry over. How to run them is said in `bench/README.md`.
 """
 
 

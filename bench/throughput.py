@@ -66,7 +66,7 @@ def work(contender: str, options: dict[str, Any]) -> dict[str, float]:
     return {
         SPEED: n / seconds,
         "output_mb": size,
-        "own_mb": memory.own - size,
+        "own_mb": max(0.0, memory.own - size),
         "mapped_mb": memory.resident - memory.own,
     }
 
