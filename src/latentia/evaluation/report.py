@@ -74,6 +74,22 @@ class Evaluation:
     precision: str = "float32"
     per_row: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
 
+    def __str__(self) -> str:
+        """Say it in lines, each number with its unit and what it is."""
+        samples = "" if self.num_samples is None else f", K = {self.num_samples:,}"
+        lines = [
+            f"{self.name} ({self.likelihood} likelihood) on {self.n:,} rows",
+            f"  log p(x)     {self.log_prob:.2f} ± {self.standard_error:.2f} nats: {self.kind}{samples}",
+        ]
+        if self.bits_per_dim is not None:
+            lines.append(f"  bits/dim     {self.bits_per_dim:.3f}")
+        if self.elbo is not None and self.rate is not None and self.distortion is not None:
+            lines.append(f"  ELBO         {self.elbo:.2f} ± {self.elbo_standard_error:.2f} nats")
+            lines.append(f"  rate         {self.rate:.2f} nats, distortion {self.distortion:.2f} nats")
+        if self.active_units is not None and self.kl_per_dimension is not None:
+            lines.append(f"  active units {self.active_units} of {len(self.kl_per_dimension)}")
+        return "\n".join(lines)
+
     def to_json(self) -> dict[str, Any]:
         """Return every number but those per row as JSON values: what is not finite becomes null."""
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "per_row"}
