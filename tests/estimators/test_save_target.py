@@ -30,3 +30,9 @@ def test_a_model_is_saved_over_a_model_and_into_its_run(tmp_path: Path) -> None:
     other.save(tmp_path)
     np.testing.assert_array_equal(lt.load(tmp_path, device="cpu").score_samples(x), other.score_samples(x))
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_without_a_saved_model_says_how_to_go_on(tmp_path: Path) -> None:
+    vae(max_epochs=1, run_dir=tmp_path).fit(levels((30, 4, 4)))
+    with pytest.raises(StorageError, match=r"a run that has not ended.*--resume"):
+        lt.load(tmp_path)

@@ -27,7 +27,16 @@ from latentia.estimators.networks import NETWORKS, building, check_same_networks
 from latentia.estimators.parameters import LOCAL, parameters_as_json, plain, unplain
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.estimators.sampling import seed_of
-from latentia.storage import check_replaceable, open_folder, parse_json, refuse_pickle, show, write_files
+from latentia.storage import (
+    check_replaceable,
+    holds_model,
+    holds_training,
+    open_folder,
+    parse_json,
+    refuse_pickle,
+    show,
+    write_files,
+)
 
 if TYPE_CHECKING:
     from latentia.estimators.base import GenerativeEstimator
@@ -102,6 +111,11 @@ def load(path: str | Path, *, device: str = "auto", network: tuple[nn.Module, nn
     if folder.is_file():
         refuse_pickle(folder)
         raise StorageError(f"{folder.name} is a file; a saved model is a folder with config.json and model.safetensors")
+    if holds_training(folder) and not holds_model(folder):
+        raise StorageError(
+            f"{show(folder)} is a run that has not ended, so no model is saved in it yet: go on with run_mode='resume' "
+            "(latentia fit … --resume) and fit again"
+        )
     opened = open_folder(folder)
     config = parse_json(opened.read("config.json", MAX_CONFIG_BYTES), "config.json")
     if not isinstance(config, dict):
