@@ -40,7 +40,7 @@ def fit(folder: Path, epochs: int = 5) -> None:
     for name, half, factor in (("mean", slice(0, twin.LATENT), 1.0), ("log_variance", slice(twin.LATENT, None), 2.0)):
         weights[f"{name}.weight"] = heads.weight.detach()[half] * factor
         weights[f"{name}.bias"] = heads.bias.detach()[half] * factor
-    np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in weights.items()})  # type: ignore[arg-type]
+    np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in weights.items()})  # type: ignore[arg-type]  # savez types its keywords
 
 
 def work(contender: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 from bench.twin import BATCH, LATENT, PIXELS, Autoencoder, Watch
 
 
-class _Encoder(BaseEncoder):  # type: ignore[misc]
+class _Encoder(BaseEncoder):  # type: ignore[misc]  # no stubs
     def __init__(self, net: Autoencoder) -> None:
         BaseEncoder.__init__(self)
         self.first, self.mean, self.log_variance = net.first, net.mean, net.log_variance
@@ -29,7 +29,7 @@ class _Encoder(BaseEncoder):  # type: ignore[misc]
         return ModelOutput(embedding=self.mean(hidden), log_covariance=self.log_variance(hidden))
 
 
-class _Decoder(BaseDecoder):  # type: ignore[misc]
+class _Decoder(BaseDecoder):  # type: ignore[misc]  # no stubs
     def __init__(self, net: Autoencoder) -> None:
         BaseDecoder.__init__(self)
         self.second, self.last = net.second, net.last
@@ -44,7 +44,7 @@ def model(net: Autoencoder) -> Any:
     return VAE(config, _Encoder(net), _Decoder(net))
 
 
-class _Watching(TrainingCallback):  # type: ignore[misc]
+class _Watching(TrainingCallback):  # type: ignore[misc]  # no stubs
     def __init__(self, watch: Watch) -> None:
         self.watch, self.loss = watch, float("nan")
 

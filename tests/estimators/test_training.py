@@ -287,9 +287,8 @@ def test_an_absurd_learning_rate_stops_with_advice_or_stays_finite(learning_rate
         message = ""
     except DivergedError as error:
         message = str(error)
-    if message and "validation value" not in message:
-        for words in ("epoch", "step", "rows", f"learning rate {learning_rate:.3g}", "Try", "clip_norm"):
-            assert words in message
+    for words in ("Term", "epoch", "step", "rows", f"learning rate {learning_rate:.3g}", "Try", "clip_norm"):
+        assert words in message or not message
     assert message or learning_rate < 1e37
     assert model.n_iter_ == len(model.history_)
     assert np.isfinite(model.transform(x)).all()
