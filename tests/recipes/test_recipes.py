@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,31 +19,47 @@ def _evaluation(log_prob: float) -> Evaluation:
     return Evaluation("VAE", "bernoulli", 100, EXACT, log_prob, 0.25, num_parameters=7, num_samples=5)
 
 
-RECIPE = Recipe("r", "A recipe.", "by hand", "digits", "vae", {"max_epochs": 1}, 4, expected=89.5, tolerance=0.7)
+RECIPE = Recipe(
+    "r", "A recipe.", "by hand", "digits", "vae", {"max_epochs": 1}, num_samples=4, expected=89.5, tolerance=0.7
+)
 
 
 def test_value_and_standard_error_over_seeds_by_hand() -> None:
     """Mean of 90, 91, 95 is 92; their standard deviation √7; its error √(7/3)."""
-    outcome = Outcome(RECIPE, (0, 1, 2), tuple(map(_evaluation, (-90.0, -91.0, -95.0))), 1e9)
+    outcome = Outcome(RECIPE, (0, 1, 2), tuple(map(_evaluation, (-90.0, -91.0, -95.0))), 1e9, 60.0)
     assert outcome.value == pytest.approx(92.0)
     assert outcome.standard_error == pytest.approx((7 / 3) ** 0.5)
     assert outcome.reached is False
 
 
+def test_an_elbo_is_reported_where_the_recipe_says_so() -> None:
+    recipe = dataclasses.replace(RECIPE, number="elbo")
+    evaluation = dataclasses.replace(_evaluation(-80.0), elbo=-90.0, elbo_standard_error=0.5)
+    outcome = Outcome(recipe, (0,), (evaluation,), 1e9, 60.0)
+    assert (outcome.value, outcome.standard_error) == (90.0, 0.5)
+    assert "| −ELBO | 90.00 ± 0.50 |" in outcome.row()
+
+
+def test_all_rows_are_training_and_validation_rows() -> None:
+    recipe = dataclasses.replace(RECIPE, all_rows=True)
+    outcome = recipes.run(recipe)
+    assert outcome.operations == 6 * outcome.evaluations[0].num_parameters * (1437 + 180)
+
+
 @pytest.mark.parametrize(("value", "reached"), [(90.19, True), (88.81, True), (90.21, False), (80.0, False)])
 def test_a_value_within_the_tolerance_is_reached(value: float, reached: bool) -> None:
-    outcome = Outcome(RECIPE, (0,), (_evaluation(-value),), 1e9)
+    outcome = Outcome(RECIPE, (0,), (_evaluation(-value),), 1e9, 60.0)
     assert outcome.standard_error == 0.25
     assert outcome.reached is reached
 
 
 def test_rows_are_appended_and_another_file_is_left_alone(tmp_path: Path) -> None:
-    outcome = Outcome(RECIPE, (3,), (_evaluation(-90.0),), 1.5e9)
+    outcome = Outcome(RECIPE, (3,), (_evaluation(-90.0),), 1.5e9, 5400.0)
     table = tmp_path / "results.md"
     for _ in range(2):
         recipes.append_result(outcome, table)
     lines = table.read_text(encoding="utf-8").splitlines()
-    row = "| r | 90.00 ± 0.25 | 89.50 ± 0.70 | yes | 3 | 100, 5 | 1.5e+09 | 0.1.0 |"
+    row = "| r | −log p(x) | 90.00 ± 0.25 | 89.50 ± 0.70 | yes | 3 | 100, 5 | 1.5e+09 | 1.50 | 0.1.0 |"
     assert lines[-2:] == [row, row]
     other = tmp_path / "other.md"
     other.write_text("something else", encoding="utf-8")

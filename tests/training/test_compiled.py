@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from latentia.errors import ConfigError, ResumeError
+from latentia.networks import Linear
 from latentia.training import Inputs, Noise, Player, RunFolder, Settings, adam, train
 from tests.training.cases import Line, TinyVAE, assert_same, grey, table, train_tiny
 
@@ -41,6 +42,24 @@ def test_it_resumes_exactly(tmp_path: Path) -> None:
     assert_same(model, result, whole)
     with RunFolder(tmp_path, "resume") as run, pytest.raises(ResumeError, match=r"settings\.compile: true → false"):
         train_tiny(run=run)
+
+
+@pytest.mark.slow
+def test_layers_of_our_own_can_be_compiled() -> None:
+    """In single precision, where ``linear`` may choose an operator that the compiler cannot lower."""
+    weights = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        module = nn.Sequential(Linear(8, 8), nn.Tanh(), Linear(8, 1))
+
+        def loss(rows: Tensor, inputs: Inputs, module: nn.Module = module) -> tuple[Tensor, Mapping[str, Tensor]]:
+            error = (module(rows)[:, 0] - rows.sum(-1)).square()
+            return error.mean(), {"error": error}
+
+        settings = Settings(3, 4, 0, num_threads=1, compile=compiled)
+        train([Player("layers", module, loss)], torch.rand(12, 8), module=module, settings=settings)
+        weights.append(torch.cat([value.detach().flatten() for value in module.parameters()]))
+    assert torch.allclose(*weights, rtol=0, atol=1e-5)
 
 
 class Scalar(nn.Module):

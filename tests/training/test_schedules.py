@@ -7,7 +7,7 @@ import math
 import pytest
 
 from latentia.errors import ConfigError
-from latentia.training import Constant, Cosine, Cyclic, Exponential, Linear, Schedule, Step, WarmUp
+from latentia.training import Constant, Cosine, Cyclic, Exponential, Linear, Schedule, Stages, Step, WarmUp
 from latentia.training.settings import describe
 
 
@@ -19,6 +19,9 @@ from latentia.training.settings import describe
         (Cosine(8), {0: 1, 2: (1 + math.sqrt(0.5)) / 2, 4: 0.5, 8: 0, 20: 0}),
         (Cosine(8, start=2, stop=1), {0: 2, 4: 1.5, 8: 1}),
         (Exponential(1, 0.01, 10), {0: 1, 5: 0.1, 10: 0.01, 11: 0.01}),
+        # Stage i begins after (3^i − 1)/2 epochs: 0, 1, 4, 13, 40, 121, 364, 1093.
+        (Stages(), {0: 1, 0.99: 1, 1: 10 ** (-1 / 7), 3.9: 10 ** (-1 / 7), 4: 10 ** (-2 / 7), 121: 10 ** (-5 / 7)}),
+        (Stages(), {363.9: 10 ** (-5 / 7), 364: 10 ** (-6 / 7), 1093: 0.1, 3279.9: 0.1}),
         (Step(3), {0: 1, 2.99: 1, 3: 0.1, 6: 0.01}),
         (Cyclic(10, rise=0.5), {0: 0, 2.5: 0.5, 5: 1, 9.9: 1, 10: 0, 12.5: 0.5}),
         (WarmUp(4), {0: 0, 1: 0.25, 4: 1, 40: 1}),
@@ -36,7 +39,14 @@ def test_a_schedule_is_described_alike_in_every_process() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Linear(0, 1, 0), lambda: Exponential(0, 1, 5), lambda: Cyclic(5, rise=1.5), lambda: Cosine(-1)]
+    "make",
+    [
+        lambda: Linear(0, 1, 0),
+        lambda: Exponential(0, 1, 5),
+        lambda: Cyclic(5, rise=1.5),
+        lambda: Stages(growth=1),
+        lambda: Cosine(-1),
+    ],
 )
 def test_impossible_schedules_are_refused(make: type) -> None:
     with pytest.raises(ConfigError, match="must be"):

@@ -85,10 +85,14 @@ class VAE(LatentEstimator):
     batch_size
         Rows per step.
     learning_rate
-        Of Adam.
+        Of the optimiser.
     learning_rate_schedule
-        "constant", "cosine" (to 0 at ``max_epochs``), "exponential" (to a twentieth), or a function of the epoch that
-        returns a factor.
+        "constant", "cosine" (to 0 at ``max_epochs``), "exponential" (to a twentieth), "stages" (3^i epochs at a factor
+        of 10^(−i/7), i = 0, 1, …: Burda et al. 2016), or a function of the epoch that returns a factor.
+    optimizer
+        "adam" or "adagrad".
+    epsilon
+        Small number in the optimiser's denominator; None for its own default.
     patience
         Epochs without a better validation bound after which training stops; None never stops.
     clip_norm
@@ -145,8 +149,10 @@ class VAE(LatentEstimator):
         "batch_size": Whole(1, 10_000_000),
         "learning_rate": Number(0.0, math.inf, open_low=True),
         "learning_rate_schedule": Choice(
-            ("constant", "cosine", "exponential"), or_object="a function of the epoch", test=callable
+            ("constant", "cosine", "exponential", "stages"), or_object="a function of the epoch", test=callable
         ),
+        "optimizer": Choice(("adam", "adagrad")),
+        "epsilon": Number(0.0, 1.0, optional=True, open_low=True),
         "patience": Whole(1, 10_000_000, optional=True),
         "clip_norm": Number(0.0, math.inf, optional=True, open_low=True),
         "ema_decay": Number(0.0, 1.0, optional=True, open_low=True),
@@ -178,6 +184,8 @@ class VAE(LatentEstimator):
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         learning_rate_schedule: str | Schedule = "constant",
+        optimizer: str = "adam",
+        epsilon: float | None = None,
         patience: int | None = None,
         clip_norm: float | None = None,
         ema_decay: float | None = None,
@@ -209,6 +217,8 @@ class VAE(LatentEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule
+        self.optimizer = optimizer
+        self.epsilon = epsilon
         self.patience = patience
         self.clip_norm = clip_norm
         self.ema_decay = ema_decay

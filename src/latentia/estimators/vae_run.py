@@ -19,10 +19,13 @@ from latentia.training import (
     Exponential,
     Linear,
     Noise,
+    OptimizerFactory,
     Player,
     RunFolder,
     Settings,
+    Stages,
     TrainingResult,
+    adagrad,
     adam,
     train,
 )
@@ -79,7 +82,7 @@ def train_vae(
         "vae",
         model,
         loss,
-        optimizer=adam(vae.learning_rate),
+        optimizer=_optimizer(vae),
         noise={**z_noise, **binarizing},
         schedules={"beta": beta} if callable(beta) else {},
     )
@@ -132,6 +135,11 @@ def _beta(vae: VAE) -> float | Schedule | None:
     return None if vae.beta == 1.0 else float(vae.beta)
 
 
+def _optimizer(vae: VAE) -> OptimizerFactory:
+    make = adagrad if vae.optimizer == "adagrad" else adam
+    return make(vae.learning_rate) if vae.epsilon is None else make(vae.learning_rate, eps=vae.epsilon)
+
+
 def _rate_schedule(vae: VAE) -> Schedule | None:
     match vae.learning_rate_schedule:
         case "constant":
@@ -140,6 +148,8 @@ def _rate_schedule(vae: VAE) -> Schedule | None:
             return Cosine(int(vae.max_epochs))
         case "exponential":
             return Exponential(1.0, 0.05, int(vae.max_epochs))
+        case "stages":
+            return Stages()
         case other:
             return other  # type: ignore[return-value]  # the limits let only a function through
 

@@ -72,6 +72,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
+        and not torch._C._len_torch_dispatch_stack()  # traced for the compiler, which cannot lower the operator
         and x.numel() > 0
     ):
         flat = x.reshape(-1, x.shape[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import statistics
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from latentia import __version__, data
 from latentia.errors import ConfigError, DataError
@@ -20,13 +23,18 @@ __all__ = ["Outcome", "Recipe", "append_result", "run"]
 
 HEADING = """# Results
 
-Each row was written by `latentia reproduce NAME`, failures included. Values are −log p(x) in nats a row of the test
-split, means over seeds; ± is the standard error over the test rows of a single seed, or over seeds where there are
-several. Cost is that of all training steps of one seed, 6 × parameters × rows × epochs, whatever the machine.
+Each row was written by `latentia reproduce NAME`, failures included. Values are −log p(x), or −ELBO, in nats a row of
+the test split, means over seeds; ± is the standard error over the test rows of a single seed, or over seeds where there
+are several. Cost is that of all training steps of one seed, 6 × parameters × rows × epochs, whatever the machine; hours
+are those of one seed's training as it ran, on whatever else the machine was doing.
 
-| recipe | value | expected | reached | seeds | rows, K | cost | version |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| recipe | number | value | expected | reached | seeds | rows, K | cost | hours | version |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
+
+
+NUMBERS = {"log_prob": "−log p(x)", "elbo": "−ELBO"}
+"""What a recipe may report of an evaluation, and how it is called with its sign changed."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,15 @@ class Recipe:
         Who reported the expected value, or how it was measured.
     dataset, estimator, parameters
         What is fitted to what: a data set's name, an estimator's name, its arguments.
+    all_rows
+        Whether training and validation rows are joined, as publications without a selection do.
+    number
+        What is reported with its sign changed: "log_prob", or "elbo" where that is what was published.
     num_samples
         Importance samples a row.
     expected, tolerance
-        Value of −log p(x) in nats a row of the test split, and how far off is still agreement; None where a value is
-        only reported.
+        The number with its sign changed, in nats a row of the test split, and how far off is still agreement; None
+        where a value is only reported.
     hours
         About how long one seed takes on one CPU thread.
     """
@@ -58,6 +70,8 @@ class Recipe:
     dataset: str
     estimator: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    all_rows: bool = False
+    number: str = "log_prob"
     num_samples: int = 500
     expected: float | None = None
     tolerance: float | None = None
@@ -66,24 +80,30 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a recipe gave: one evaluation a seed, and the cost of one."""
+    """What a recipe gave: one evaluation a seed, and one seed's cost: operations, and seconds of training."""
 
     recipe: Recipe
     seeds: tuple[int, ...]
     evaluations: tuple[Evaluation, ...]
     operations: float
+    seconds: float
 
     @property
     def value(self) -> float:
-        """Mean over the seeds of −log p(x), nats."""
-        return -statistics.fmean(e.log_prob for e in self.evaluations)
+        """Mean over the seeds of −log p(x), or of −ELBO where the recipe says so, nats."""
+        return -statistics.fmean(self._numbers)
 
     @property
     def standard_error(self) -> float:
         """Over the seeds; of a single seed over the test rows."""
         if len(self.evaluations) == 1:
-            return self.evaluations[0].standard_error
-        return statistics.stdev(e.log_prob for e in self.evaluations) / math.sqrt(len(self.evaluations))
+            first = self.evaluations[0]
+            return first.standard_error if self.recipe.number == "log_prob" else first.elbo_standard_error or math.nan
+        return statistics.stdev(self._numbers) / math.sqrt(len(self.evaluations))
+
+    @property
+    def _numbers(self) -> list[float]:
+        return [float(getattr(e, self.recipe.number)) for e in self.evaluations]
 
     @property
     def reached(self) -> bool | None:
@@ -102,8 +122,9 @@ class Outcome:
         reached = {None: "–", True: "yes", False: "no"}[self.reached]
         seeds, samples = ", ".join(map(str, self.seeds)), first.num_samples or "exact"
         return (
-            f"| {recipe.name} | {self.value:.2f} ± {self.standard_error:.2f} | {expected} | {reached} | {seeds} | "
-            f"{first.n:,}, {samples} | {self.operations:.1e} | {__version__} |"
+            f"| {recipe.name} | {NUMBERS[recipe.number]} | {self.value:.2f} ± {self.standard_error:.2f} | "
+            f"{expected} | {reached} | {seeds} | "
+            f"{first.n:,}, {samples} | {self.operations:.1e} | {self.seconds / 3600:.2f} | {__version__} |"
         )
 
 
@@ -136,21 +157,32 @@ def run(
     if not seeds:
         raise ConfigError("a recipe needs at least one seed")
     dataset = data.load(recipe.dataset)
-    evaluations, operations = [], 0.0
+    rows = _joined(dataset.train) if recipe.all_rows else dataset.train
+    evaluations, operations, seconds = [], 0.0, []
     for seed in seeds:
         arguments = {**recipe.parameters, **overrides, "random_state": seed}
         if out is not None:
             folder = Path(out) / f"seed-{seed}"
             arguments |= {"run_dir": folder, "run_mode": "resume" if resume and folder.exists() else "new"}
         say(f"{recipe.name}, seed {seed}: fitting {recipe.estimator} to {recipe.dataset}")
-        estimator = registry.get(recipe.estimator)(**arguments).fit(dataset.train)
+        estimator = registry.get(recipe.estimator)(**arguments).fit(rows)
         if out is not None:
             estimator.save(folder)
         evaluation = estimator.evaluate(dataset.test, num_samples=recipe.num_samples)
         say(f"{recipe.name}, seed {seed}: {-evaluation.log_prob:.2f} ± {evaluation.standard_error:.2f} nats")
         evaluations.append(evaluation)
-        operations = 6.0 * estimator.num_parameters_ * len(dataset.train) * getattr(estimator, "n_iter_", 0)
-    return Outcome(recipe, tuple(seeds), tuple(evaluations), operations)
+        operations = 6.0 * estimator.num_parameters_ * len(rows) * getattr(estimator, "n_iter_", 0)
+        seconds.append(sum(row["seconds"] for row in estimator.history_))
+    return Outcome(recipe, tuple(seeds), tuple(evaluations), operations, statistics.fmean(seconds))
+
+
+def _joined(train: data.Split) -> data.Split:
+    """Return training and validation rows as one split without validation."""
+    if train.valid is None:
+        return train
+    x = np.concatenate([train.x, train.valid.x])
+    y = None if train.y is None or train.valid.y is None else np.concatenate([train.y, train.valid.y])
+    return dataclasses.replace(train, x=x, y=y, valid=None)
 
 
 def append_result(outcome: Outcome, path: str | Path) -> None:

@@ -16,9 +16,9 @@
 from latentia.training.events import Callback, EpochEnd, TrainingResult
 from latentia.training.loop import train
 from latentia.training.noise import Inputs, Noise, draw, key, permutation
-from latentia.training.players import Loss, Player, Terms, Validate, adam
+from latentia.training.players import Loss, OptimizerFactory, Player, Terms, Validate, adagrad, adam
 from latentia.training.run import RunFolder
-from latentia.training.schedules import Constant, Cosine, Cyclic, Exponential, Linear, Schedule, Step, WarmUp
+from latentia.training.schedules import Constant, Cosine, Cyclic, Exponential, Linear, Schedule, Stages, Step, WarmUp
 from latentia.training.settings import Settings
 from latentia.training.threads import calibrate, threads
 
@@ -33,15 +33,18 @@ __all__ = [
     "Linear",
     "Loss",
     "Noise",
+    "OptimizerFactory",
     "Player",
     "RunFolder",
     "Schedule",
     "Settings",
+    "Stages",
     "Step",
     "Terms",
     "TrainingResult",
     "Validate",
     "WarmUp",
+    "adagrad",
     "adam",
     "calibrate",
     "draw",

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Adagrad, Adam, Optimizer
 
 from latentia.errors import ConfigError
 from latentia.training.noise import Inputs, Noise
 from latentia.training.schedules import Schedule
 
-__all__ = ["Loss", "Player", "Terms", "Validate", "adam"]
+__all__ = ["Loss", "OptimizerFactory", "Player", "Terms", "Validate", "adagrad", "adam"]
 
 Terms = Mapping[str, Tensor]
 """What is logged, per row: (b,) or (b, d)."""
@@ -46,6 +46,17 @@ def adam(
             decoupled_weight_decay=True,
             fused=True,
         )
+
+    return build
+
+
+def adagrad(learning_rate: float = 1e-2, eps: float = 1e-10) -> OptimizerFactory:
+    """Return a factory of Adagrad (Duchi, Hazan and Singer, 2011) in its fused form."""
+    if not learning_rate > 0:
+        raise ConfigError(f"learning_rate must be above 0, got {learning_rate!r}.")
+
+    def build(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return Adagrad(parameters, lr=learning_rate, eps=eps, fused=True)
 
     return build
 

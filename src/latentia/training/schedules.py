@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from latentia.errors import ConfigError
 
-__all__ = ["Constant", "Cosine", "Cyclic", "Exponential", "Linear", "Schedule", "Step", "WarmUp"]
+__all__ = ["Constant", "Cosine", "Cyclic", "Exponential", "Linear", "Schedule", "Stages", "Step", "WarmUp"]
 
 Schedule = Callable[[float], float]
 """Epoch (0.0 at the start of training) to value."""
@@ -100,6 +100,28 @@ class Step:
     def __call__(self, epoch: float) -> float:
         """Return the value at an epoch."""
         return float(self.start * self.factor ** math.floor(epoch / self.epochs))
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Stages i = 0, 1, 2, … of ``growth``^i epochs each, at ``factor``^i: Burda, Grosse and Salakhutdinov (2016), §5.
+
+    With the values of the paper, 3^i epochs at 10^(−i/7), the first six stages take 364 epochs and all eight 3280.
+    """
+
+    growth: float = 3.0
+    factor: float = 10.0 ** (-1.0 / 7.0)
+
+    def __post_init__(self) -> None:
+        _require_positive("factor", self.factor)
+        if not 1 < self.growth < math.inf:
+            raise ConfigError(f"growth must be a finite number above 1, got {self.growth!r}.")
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value at an epoch."""
+        # The first i stages take (growth^i − 1)/(growth − 1) epochs; a hair more than an exact start is in the stage.
+        stage = math.floor(math.log(1.0 + (self.growth - 1.0) * epoch) / math.log(self.growth) + 1e-12)
+        return float(self.factor**stage)
 
 
 @dataclass(frozen=True)
