@@ -59,7 +59,7 @@ def test_layers_of_our_own_can_be_compiled() -> None:
         settings = Settings(3, 4, 0, num_threads=1, compile=compiled)
         train([Player("layers", module, loss)], torch.rand(12, 8), module=module, settings=settings)
         weights.append(torch.cat([value.detach().flatten() for value in module.parameters()]))
-    assert torch.allclose(*weights, rtol=0, atol=1e-5)
+    assert torch.allclose(weights[0], weights[1], rtol=0, atol=1e-5)
 
 
 class Scalar(nn.Module):
