@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from latentia.estimators.base import Array, GenerativeEstimator
-from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
+from latentia.estimators.choices import Named
+from latentia.estimators.likelihoods import LikelihoodChoice
 from latentia.estimators.limits import Choice, Limit
 from latentia.estimators.preprocessing import Preprocessing, warn_of_constants
 from latentia.evaluation import EXACT, Evaluation, exact_evaluation
@@ -49,7 +50,7 @@ class IndependentPixels(GenerativeEstimator):
     """
 
     _limits: ClassVar[Mapping[str, Limit]] = {
-        "likelihood": Choice(("auto", *LIKELIHOODS), or_object="the result of latentia.likelihood(…)"),
+        "likelihood": Named(LikelihoodChoice),
         "binarize": Choice(("static", "dynamic", "threshold"), optional=True),
     }
     module_: IndependentPixelsModel
@@ -81,10 +82,10 @@ class IndependentPixels(GenerativeEstimator):
         self.history_: list[dict[str, Any]] = []
 
     def _spec(self) -> dict[str, Any]:
-        return {"likelihood": {"name": self.likelihood_.name, "options": dict(self.likelihood_.options)}}
+        return {"likelihood": self.likelihood_.to_json()}
 
     def _build(self, spec: Mapping[str, Any]) -> IndependentPixelsModel:
-        choice = LikelihoodChoice(spec["likelihood"]["name"], tuple(sorted(spec["likelihood"]["options"].items())))
+        choice = LikelihoodChoice.from_json(spec["likelihood"])
         support, shape = self.preprocessing_.model_support, self.event_shape_
         outputs = choice.outputs(support) * int(np.prod(shape))
         network: nn.Module = Constant(outputs)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from latentia.data import Support
-from latentia.errors import ConfigError, DataError
+from latentia.errors import DataError
+from latentia.estimators.choices import NamedPart, Row
 from latentia.estimators.limits import Number
 from latentia.parts import (
     BernoulliLikelihood,
@@ -29,7 +30,29 @@ MIN_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
-class LikelihoodChoice:
+class _Row(Row):
+    supports: tuple[str, ...] = ()
+    needs_levels: bool = False
+
+
+_POSITIVE = Number(0.0, math.inf, open_low=True)
+_FLOOR = {"min_scale": Number(0.0, 1.0, open_low=True)}
+
+LIKELIHOODS: dict[str, _Row] = {
+    "bernoulli": _Row(BernoulliLikelihood, supports=("binary",)),
+    "binomial": _Row(BinomialLikelihood, supports=("levels", "binary"), needs_levels=True),
+    "categorical": _Row(CategoricalLikelihood, supports=("levels", "categories", "binary"), needs_levels=True),
+    "discretized_logistic": _Row(DiscretizedLogisticLikelihood, supports=("levels",), needs_levels=True),
+    "gaussian": _Row(GaussianLikelihood, supports=_REAL, options={"variance": "per_output"}, allowed=_FLOOR),
+    "gaussian_shared": _Row(GaussianLikelihood, supports=_REAL, options={"variance": "shared"}, allowed=_FLOOR),
+    "gaussian_network": _Row(GaussianLikelihood, supports=_REAL, options={"variance": "network"}, allowed=_FLOOR),
+    "gaussian_fixed": _Row(
+        GaussianLikelihood, supports=_REAL, options={"variance": 1.0}, allowed={"variance": _POSITIVE}
+    ),
+}
+
+
+class LikelihoodChoice(NamedPart):
     """A likelihood before its network and shape are known; what ``likelihood="…"`` stands for.
 
     Parameters
@@ -40,20 +63,9 @@ class LikelihoodChoice:
         Pairs of a name and a value, such as ``("variance", 0.5)``; see ``likelihood``.
     """
 
-    name: str
-    options: tuple[tuple[str, Any], ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.name not in LIKELIHOODS:
-            known = ", ".join(map(repr, LIKELIHOODS))
-            raise ConfigError(f"likelihood must be 'auto' or one of {known}, got {self.name!r}")
-        allowed = LIKELIHOODS[self.name].allowed
-        for option, value in self.options:
-            if option not in allowed:
-                known = f"only {', '.join(map(repr, allowed))}" if allowed else "none"
-                raise ConfigError(f"a {self.name} likelihood has no option {option!r}: it has {known}")
-            if not allowed[option].allows(value):
-                raise ConfigError(f"{option} of a {self.name} likelihood must be {allowed[option]}, got {value!r}")
+    what = "likelihood"
+    table = LIKELIHOODS
+    automatic = True
 
     @property
     def floor(self) -> float | None:
@@ -68,36 +80,11 @@ class LikelihoodChoice:
 
     def build(self, network: nn.Module, event_shape: Sequence[int], support: Support) -> Likelihood:
         """Return the part on this network, for items of this shape."""
-        row = LIKELIHOODS[self.name]
-        options: dict[str, Any] = {**row.options, **dict(self.options)}
+        row, options = LIKELIHOODS[self.name], self.values
         if row.needs_levels:
             options["levels"] = 2 if support.kind == "binary" else support.levels
         part: Likelihood = row.part(network, event_shape, **options)
         return part
-
-
-@dataclass(frozen=True)
-class _Row:
-    part: Any
-    supports: tuple[str, ...]
-    needs_levels: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-    allowed: Mapping[str, Number] = field(default_factory=dict)
-
-
-_POSITIVE = Number(0.0, math.inf, open_low=True)
-_FLOOR = {"min_scale": Number(0.0, 1.0, open_low=True)}
-
-LIKELIHOODS: dict[str, _Row] = {
-    "bernoulli": _Row(BernoulliLikelihood, ("binary",)),
-    "binomial": _Row(BinomialLikelihood, ("levels", "binary"), needs_levels=True),
-    "categorical": _Row(CategoricalLikelihood, ("levels", "categories", "binary"), needs_levels=True),
-    "discretized_logistic": _Row(DiscretizedLogisticLikelihood, ("levels",), needs_levels=True),
-    "gaussian": _Row(GaussianLikelihood, _REAL, options={"variance": "per_output"}, allowed=_FLOOR),
-    "gaussian_shared": _Row(GaussianLikelihood, _REAL, options={"variance": "shared"}, allowed=_FLOOR),
-    "gaussian_network": _Row(GaussianLikelihood, _REAL, options={"variance": "network"}, allowed=_FLOOR),
-    "gaussian_fixed": _Row(GaussianLikelihood, _REAL, options={"variance": 1.0}, allowed={"variance": _POSITIVE}),
-}
 
 
 def likelihood(name: str, **options: Any) -> LikelihoodChoice:
@@ -117,7 +104,7 @@ def likelihood(name: str, **options: Any) -> LikelihoodChoice:
     >>> likelihood("gaussian_fixed", variance=0.5)
     LikelihoodChoice(name='gaussian_fixed', options=(('variance', 0.5),))
     """
-    return LikelihoodChoice(name, tuple(sorted(options.items())))
+    return LikelihoodChoice.of(name, **options)
 
 
 def resolve(choice: str | LikelihoodChoice, support: Support, observed: str) -> LikelihoodChoice:
@@ -141,9 +128,7 @@ def resolve(choice: str | LikelihoodChoice, support: Support, observed: str) -> 
     """
     if isinstance(choice, str) and choice == "auto":
         return likelihood(_automatic(support))
-    resolved = likelihood(choice) if isinstance(choice, str) else choice
-    if not isinstance(resolved, LikelihoodChoice):
-        raise ConfigError(f"likelihood must be a name or the result of latentia.likelihood(…), got {choice!r}")
+    resolved = LikelihoodChoice.resolve(choice)
     if support.kind in LIKELIHOODS[resolved.name].supports:
         return resolved
     if resolved.name == "bernoulli":

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Protocol
 
 from latentia.errors import ConfigError
 
-__all__ = ["Choice", "Flag", "Number", "Whole", "check_parameters"]
+__all__ = ["Choice", "Flag", "Limit", "Number", "Whole", "check_parameters"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,15 @@ class Flag:
         return isinstance(value, bool)
 
 
-Limit = Whole | Number | Choice | Flag
+class Limit(Protocol):
+    """What an argument may be; its text completes the sentence "… must be …"."""
+
+    @property
+    def optional(self) -> bool:
+        """Whether None is allowed."""
+
+    def allows(self, value: Any) -> bool:
+        """Say whether the value is within the limit."""
 
 
 def check_parameters(estimator: str, values: Mapping[str, Any], limits: Mapping[str, Limit]) -> None:

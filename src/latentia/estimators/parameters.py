@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from latentia.data import Support
-from latentia.estimators.likelihoods import LikelihoodChoice
+from latentia.estimators.choices import NamedPart
 
 if TYPE_CHECKING:
     from latentia.estimators.base import GenerativeEstimator
@@ -32,8 +32,8 @@ def parameters_as_json(estimator: GenerativeEstimator) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON knows it: numbers of NumPy as numbers, tuples as lists, what is not finite as None."""
-    if isinstance(value, LikelihoodChoice):
-        return {"name": value.name, "options": plain(dict(value.options))}
+    if isinstance(value, NamedPart):
+        return plain(value.to_json())
     if isinstance(value, nn.Module):
         return type(value).__name__
     if isinstance(value, Support):

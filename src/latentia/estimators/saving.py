@@ -169,7 +169,7 @@ def _restore(config: Mapping[str, Any], payload: bytes, network: tuple[nn.Module
     if local := sorted(set(parameters) & set(LOCAL)):
         raise CorruptedError(f"config.json sets {', '.join(local)}, which a saved model never does")
     if isinstance(parameters.get("likelihood"), dict):
-        parameters["likelihood"] = _likelihood(parameters["likelihood"])
+        parameters["likelihood"] = LikelihoodChoice.from_json(parameters["likelihood"])
     if isinstance(parameters.get("hidden"), list):
         parameters["hidden"] = tuple(parameters["hidden"])
     if network is not None:
@@ -187,7 +187,7 @@ def _restore(config: Mapping[str, Any], payload: bytes, network: tuple[nn.Module
     estimator.preprocessing_, estimator.support_, estimator.event_shape_ = pre, pre.support, pre.event_shape
     _set_fitted(estimator, config["fitted"])
     if "likelihood" in spec:
-        estimator.likelihood_ = resolve(_likelihood(spec["likelihood"]), pre.model_support, "these data")
+        estimator.likelihood_ = resolve(LikelihoodChoice.from_json(spec["likelihood"]), pre.model_support, "these data")
     if "network" in spec:
         if spec["network"] not in (*NETWORKS[1:], "own"):
             raise CorruptedError(f"config.json names the network {show(repr(spec['network']))}, which is unknown")
@@ -220,10 +220,6 @@ def _module(estimator: Any, spec: Mapping[str, Any], shapes: Mapping[str, Any], 
 
 def _kind(tensor: torch.Tensor | None) -> str:
     return "absent" if tensor is None else f"{tensor.dtype} of shape {tuple(tensor.shape)}"
-
-
-def _likelihood(content: Mapping[str, Any]) -> LikelihoodChoice:
-    return LikelihoodChoice(content["name"], tuple(sorted(content["options"].items())))
 
 
 _FITTED: Mapping[str, tuple[type, ...]] = {

@@ -17,8 +17,9 @@ from latentia.data import split_rows
 from latentia.errors import ConfigError
 from latentia.estimators.attempts import Resumed, fit_within_memory, read_resumed
 from latentia.estimators.base import Array, LatentEstimator
+from latentia.estimators.choices import Named
 from latentia.estimators.devices import resolve_device
-from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice
+from latentia.estimators.likelihoods import LikelihoodChoice
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
 from latentia.estimators.networks import (
     NETWORKS,
@@ -139,7 +140,7 @@ class VAE(LatentEstimator):
         "network": Choice(NETWORKS, or_object="a pair of modules"),
         "activation": Choice(tuple(ACTIVATIONS)),
         "initialisation": Choice(("torch", "xavier")),
-        "likelihood": Choice(("auto", *LIKELIHOODS), or_object="the result of latentia.likelihood(…)"),
+        "likelihood": Named(LikelihoodChoice),
         "binarize": Choice(("static", "dynamic", "threshold"), optional=True),
         "objective": Choice(("elbo", "iwae")),
         "num_samples": Whole(1, 100_000),
@@ -287,14 +288,14 @@ class VAE(LatentEstimator):
 
     def _spec(self) -> dict[str, Any]:
         return {
-            "likelihood": {"name": self.likelihood_.name, "options": dict(self.likelihood_.options)},
+            "likelihood": self.likelihood_.to_json(),
             "network": self.network_name_,
             **({"networks": described_networks(self.network)} if self.network_name_ == "own" else {}),
         }
 
     def _build(self, spec: Mapping[str, Any]) -> VariationalAutoencoder:
         pre = self.preprocessing_
-        choice = LikelihoodChoice(spec["likelihood"]["name"], tuple(sorted(spec["likelihood"]["options"].items())))
+        choice = LikelihoodChoice.from_json(spec["likelihood"])
         support = pre.model_support
         if spec["network"] == "own":
             encoder, decoder = own_networks(self.network, self.event_shape_)

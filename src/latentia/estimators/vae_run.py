@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +38,9 @@ __all__ = ["RunMode", "Schedule", "train_vae"]
 
 RunMode = Literal["new", "resume", "resume-force", "overwrite"]
 Schedule = Callable[[float], float]
+
+# Arguments that the first release did not have: at their defaults they are left out, so that its runs can be resumed.
+_LATER = ("optimizer", "epsilon")
 
 
 def train_vae(
@@ -159,4 +163,8 @@ def _config(vae: VAE) -> dict[str, Any]:
     free = {"max_epochs", "num_threads", "network", "num_importance_samples", "learning_rate_schedule"}
     free |= {"random_state", "likelihood"}
     values = {name: value for name, value in parameters_as_json(vae).items() if name not in free}
+    defaults = inspect.signature(type(vae)).parameters
+    for name in _LATER:
+        if values.get(name) == defaults[name].default:
+            values.pop(name, None)
     return {**values, **vae._spec(), "preprocessing": vae.preprocessing_.to_json()}
