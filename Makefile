@@ -27,11 +27,11 @@ $(STAMP): pyproject.toml constraints.txt
 ifneq ($(UV),)
 	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
 	$(if $(PIP_FIND_LINKS),UV_FIND_LINKS=$(PIP_FIND_LINKS)) $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode \
-	  --constraints constraints.txt --build-constraints constraints.txt --editable '.[tables]' --group dev
+	  --constraints constraints.txt --build-constraints constraints.txt --editable '.[tables,flows]' --group dev
 else
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt --editable '.[tables]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt --editable '.[tables,flows]' --group dev
 endif
 	@touch $@
 
