@@ -53,7 +53,7 @@ class ConvEncoder(nn.Module):
         layers: list[nn.Module] = []
         previous = _channels(event_shape)
         for count in channels:
-            layers += [nn.Conv2d(previous, count, 3, stride=2, padding=1), make_activation(activation)]
+            layers += [nn.Conv2d(previous, count, 3, stride=2, padding=1), make_activation(activation, gated=False)]
             previous = count
         self.convolutions = nn.Sequential(*layers)
         self.head = Linear(previous * height * width, out_features)
@@ -101,7 +101,7 @@ class ConvDecoder(nn.Module):
         widths = [*channels[::-1], outputs_per_element * _channels(event_shape)]
         self.start_shape = (widths[0], *self.sizes[0])
         self.head = Linear(in_features, math.prod(self.start_shape))
-        self.activation = make_activation(activation)
+        self.activation = make_activation(activation, gated=False)
         self.convolutions = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(widths)
         )

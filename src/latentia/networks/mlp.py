@@ -14,6 +14,7 @@ from latentia.networks.linear import Linear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
+    "gated": nn.GLU,
     "gelu": nn.GELU,
     "relu": nn.ReLU,
     "silu": nn.SiLU,
@@ -22,8 +23,10 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def activation(name: str) -> nn.Module:
-    """Return the activation of that name; the names are the keys of ``ACTIVATIONS``."""
+def activation(name: str, *, gated: bool = True) -> nn.Module:
+    """Return the activation of that name, a key of ``ACTIVATIONS``; "gated" only where the layer has gates."""
+    if name == "gated" and not gated:
+        raise ConfigError("gated layers are fully connected: choose network='mlp', or another activation than 'gated'")
     if name not in ACTIVATIONS:
         msg = f"activation must be one of {', '.join(map(repr, ACTIVATIONS))}, got {name!r}"
         raise ConfigError(msg)
@@ -42,7 +45,8 @@ class MLP(nn.Module):
     out_features
         Length of the output vector.
     activation
-        Name of the non-linearity after each hidden layer, a key of ``ACTIVATIONS``.
+        Name of the non-linearity after each hidden layer, a key of ``ACTIVATIONS``; "gated" layers have twice the
+        outputs, one half of which gates the other: (W x + b) · sigmoid(V x + c) (Dauphin et al. 2017, equation 1).
     initialisation
         "torch" for torch's default, "xavier" for Glorot-uniform weights and zero biases.
     """
@@ -62,7 +66,8 @@ class MLP(nn.Module):
         for i, (a, b) in enumerate(itertools.pairwise(widths)):
             if i > 0:
                 layers.append(_activation(activation))
-            layers.append(Linear(a, b))
+            gates = 2 if activation == "gated" and i < len(hidden) else 1
+            layers.append(Linear(a, gates * b))
         self.layers = nn.Sequential(*layers)
         if initialisation == "xavier":
             for layer in layers:
