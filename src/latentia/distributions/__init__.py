@@ -2,7 +2,9 @@
 
 from latentia.distributions.base import FactorisedDistribution, full_precision
 from latentia.distributions.discrete import Bernoulli, Binomial, Categorical, DiscretizedLogistic
-from latentia.distributions.normal import DiagonalNormal, FullNormal, UnitNormal, kl_divergence, kl_per_dimension
+from latentia.distributions.full_normal import FullNormal
+from latentia.distributions.mixture import Mixture
+from latentia.distributions.normal import DiagonalNormal, UnitNormal, kl_divergence, kl_per_dimension
 
 __all__ = [
     "Bernoulli",
@@ -12,6 +14,7 @@ __all__ = [
     "DiscretizedLogistic",
     "FactorisedDistribution",
     "FullNormal",
+    "Mixture",
     "UnitNormal",
     "full_precision",
     "kl_divergence",

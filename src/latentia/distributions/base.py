@@ -15,6 +15,11 @@ def full_precision(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def without_autocast(like: Tensor) -> torch.autocast:
+    """Return a context in which matrix products on ``like``'s device keep the precision of their factors."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def uniform(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Draw uniforms on [0, 1) on the generator's device and move them to ``like``'s."""
     device = like.device if generator is None else generator.device

@@ -1,4 +1,7 @@
-"""Gaussians: diagonal, standard and full-covariance; closed-form Kullback-Leibler divergences between them."""
+"""Gaussians with independent elements, and the closed-form Kullback-Leibler divergence between them.
+
+Letters: S sample shape, B batch shape, E event shape, Z latent dimensions.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal, kl_divergence, register_kl
+from torch.distributions import kl_divergence, register_kl
 
 from latentia.distributions.base import FactorisedDistribution, full_precision, normal
 
@@ -42,6 +45,11 @@ class DiagonalNormal(FactorisedDistribution):
         self.loc = full_precision(loc)
         self.log_scale = full_precision(log_scale)
         super().__init__(self.loc, event_dims)
+
+    @property
+    def noise_size(self) -> int:
+        """How many standard normals a reparameterised draw takes: one per element."""
+        return self._event_shape.numel()
 
     @property
     def scale(self) -> Tensor:
@@ -92,7 +100,7 @@ class UnitNormal(FactorisedDistribution):
     Parameters
     ----------
     like
-        Any tensor of shape (L,) whose dtype and device the distribution takes.
+        Any tensor of shape (Z,) whose dtype and device the distribution takes.
     """
 
     has_rsample = True
@@ -101,22 +109,27 @@ class UnitNormal(FactorisedDistribution):
         super().__init__(like, 1)
 
     @property
+    def noise_size(self) -> int:
+        """How many standard normals a reparameterised draw takes: Z."""
+        return self._event_shape.numel()
+
+    @property
     def mean(self) -> Tensor:
-        """Zeros, shape (L,)."""
+        """Zeros, shape (Z,)."""
         return torch.zeros_like(self._like)
 
     @property
     def stddev(self) -> Tensor:
-        """Ones, shape (L,)."""
+        """Ones, shape (Z,)."""
         return torch.ones_like(self._like)
 
     @property
     def variance(self) -> Tensor:
-        """Ones, shape (L,)."""
+        """Ones, shape (Z,)."""
         return torch.ones_like(self._like)
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
-        """Return log p of every element, shape (*S, L), in nats."""
+        """Return log p of every element, shape (*S, Z), in nats."""
         return -0.5 * value.square() - 0.5 * LOG_2PI
 
     def rsample_from(self, noise: Tensor) -> Tensor:
@@ -124,36 +137,16 @@ class UnitNormal(FactorisedDistribution):
         return noise
 
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Draw, shape (*S, L)."""
+        """Draw, shape (*S, Z)."""
         return normal(self._full_shape(sample_shape), self._like, generator)
 
     def rsample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Draw, shape (*S, L); there is no parameter to differentiate."""
+        """Draw, shape (*S, Z); there is no parameter to differentiate."""
         return self.sample(sample_shape, generator)
 
-
-class FullNormal(MultivariateNormal):
-    """Torch's multivariate normal, given by its mean and Cholesky factor, that also takes its noise from outside.
-
-    Parameters
-    ----------
-    loc
-        Mean, shape (*B, L).
-    scale_tril
-        Lower Cholesky factor of the covariance, shape (*B, L, L) or (L, L).
-    """
-
-    def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
-        super().__init__(loc, scale_tril=scale_tril, validate_args=False)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Return log p(value), shape (*S, *B), in nats."""
-        log_p: Tensor = MultivariateNormal.log_prob(self, value)
-        return log_p
-
-    def rsample_from(self, noise: Tensor) -> Tensor:
-        """Return μ + C ε for standard normal ε of shape (*S, *B, L)."""
-        return self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+    def entropy(self) -> Tensor:
+        """Return the differential entropy Z/2 · (1 + log 2π), shape (), in nats."""
+        return torch.full_like(self._like[0], 0.5 * (1.0 + LOG_2PI) * self.noise_size)
 
 
 def kl_per_dimension(q: DiagonalNormal, p: DiagonalNormal | UnitNormal) -> Tensor:
@@ -176,15 +169,7 @@ def _kl_factorised(q: DiagonalNormal, p: DiagonalNormal | UnitNormal) -> Tensor:
     return kl_per_dimension(q, p).sum(q.event_axes)
 
 
-def _kl_full_unit(q: MultivariateNormal, p: UnitNormal) -> Tensor:
-    # ½ (tr Σ + μᵀμ − L − log det Σ), with the trace and determinant of the Cholesky factor.
-    trace = q.scale_tril.square().sum((-2, -1))
-    log_det = 2.0 * q.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return 0.5 * (trace + q.loc.square().sum(-1) - q.loc.shape[-1] - log_det)
-
-
 register_kl(DiagonalNormal, DiagonalNormal)(_kl_factorised)
 register_kl(DiagonalNormal, UnitNormal)(_kl_factorised)
-register_kl(MultivariateNormal, UnitNormal)(_kl_full_unit)
 
-__all__ = ["LOG_2PI", "DiagonalNormal", "FullNormal", "UnitNormal", "kl_divergence", "kl_per_dimension"]
+__all__ = ["LOG_2PI", "DiagonalNormal", "UnitNormal", "kl_divergence", "kl_per_dimension"]

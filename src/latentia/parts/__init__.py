@@ -8,8 +8,8 @@ from latentia.parts.likelihoods import (
     GaussianLikelihood,
     Likelihood,
 )
-from latentia.parts.posteriors import DiagonalGaussian
-from latentia.parts.priors import StandardNormal
+from latentia.parts.posteriors import DiagonalGaussian, FullGaussian, MixtureOfGaussiansPosterior
+from latentia.parts.priors import LearnedNormal, MixtureOfGaussians, StandardNormal, VampPrior, initial_pseudo_inputs
 
 __all__ = [
     "BernoulliLikelihood",
@@ -17,7 +17,13 @@ __all__ = [
     "CategoricalLikelihood",
     "DiagonalGaussian",
     "DiscretizedLogisticLikelihood",
+    "FullGaussian",
     "GaussianLikelihood",
+    "LearnedNormal",
     "Likelihood",
+    "MixtureOfGaussians",
+    "MixtureOfGaussiansPosterior",
     "StandardNormal",
+    "VampPrior",
+    "initial_pseudo_inputs",
 ]
