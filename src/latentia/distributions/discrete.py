@@ -155,6 +155,11 @@ class Categorical(FactorisedDistribution):
         numbers = torch.arange(self.levels, dtype=self.logits.dtype, device=self.logits.device)
         return self.logits.softmax(-1) @ numbers.square() - self.mean.square()
 
+    @property
+    def mode(self) -> Tensor:
+        """Most probable value, shape (*B, *E)."""
+        return self.logits.argmax(-1).to(self.logits.dtype)
+
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return log p of every element, shape (*S, *B, *E), in nats."""
         index, log_p = value.long().unsqueeze(-1), self.logits.log_softmax(-1)
