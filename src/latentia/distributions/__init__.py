@@ -2,6 +2,7 @@
 
 from latentia.distributions.base import FactorisedDistribution, full_precision
 from latentia.distributions.discrete import Bernoulli, Binomial, Categorical, DiscretizedLogistic
+from latentia.distributions.flow import Flow
 from latentia.distributions.full_normal import FullNormal
 from latentia.distributions.mixture import Mixture
 from latentia.distributions.normal import DiagonalNormal, UnitNormal, kl_divergence, kl_per_dimension
@@ -13,6 +14,7 @@ __all__ = [
     "DiagonalNormal",
     "DiscretizedLogistic",
     "FactorisedDistribution",
+    "Flow",
     "FullNormal",
     "Mixture",
     "UnitNormal",

@@ -1,5 +1,6 @@
 """Modules that return a distribution: priors p(z), posteriors q(z | x) and likelihoods p(x | z)."""
 
+from latentia.parts.flows import FlowPosterior, FlowPrior
 from latentia.parts.likelihoods import (
     BernoulliLikelihood,
     BinomialLikelihood,
@@ -17,6 +18,8 @@ __all__ = [
     "CategoricalLikelihood",
     "DiagonalGaussian",
     "DiscretizedLogisticLikelihood",
+    "FlowPosterior",
+    "FlowPrior",
     "FullGaussian",
     "GaussianLikelihood",
     "LearnedNormal",
