@@ -33,15 +33,31 @@ if TYPE_CHECKING:
         training,
     )
     from latentia.citations import cite
-    from latentia.estimators import PPCA, VAE, IndependentPixels, LikelihoodChoice, likelihood, load
+    from latentia.estimators import (
+        PPCA,
+        VAE,
+        FamilyChoice,
+        IndependentPixels,
+        LikelihoodChoice,
+        ObjectiveChoice,
+        PriorChoice,
+        likelihood,
+        load,
+        objective,
+        prior,
+        variational_family,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "PPCA",
     "VAE",
+    "FamilyChoice",
     "IndependentPixels",
     "LikelihoodChoice",
+    "ObjectiveChoice",
+    "PriorChoice",
     "__version__",
     "cite",
     "data",
@@ -54,16 +70,21 @@ __all__ = [
     "load",
     "models",
     "networks",
+    "objective",
     "objectives",
     "parts",
+    "prior",
     "report",
     "storage",
     "training",
+    "variational_family",
 ]
 
 _FROM = {"cite": "citations"} | dict.fromkeys(
-    ("PPCA", "VAE", "IndependentPixels", "LikelihoodChoice", "likelihood", "load"), "estimators"
+    ("PPCA", "VAE", "IndependentPixels", "LikelihoodChoice", "ObjectiveChoice", "FamilyChoice", "PriorChoice"),
+    "estimators",
 )
+_FROM |= dict.fromkeys(("likelihood", "load", "objective", "prior", "variational_family"), "estimators")
 
 
 def __getattr__(name: str) -> Any:

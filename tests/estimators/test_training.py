@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import pickle
@@ -17,6 +18,7 @@ from sklearn.utils import check_random_state
 
 import latentia as lt
 from latentia.errors import ConfigError, DivergedError, Interrupted
+from latentia.estimators.objectives import OBJECTIVES
 from latentia.objectives import elbo
 from latentia.training import EpochEnd
 from tests.estimators.cases import Array, binary, levels, raised, table, vae
@@ -362,7 +364,7 @@ def limited(most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
             )
         return elbo(model, x, **options)
 
-    monkeypatch.setattr("latentia.estimators.vae_run.elbo", fake)
+    monkeypatch.setitem(OBJECTIVES, "elbo", dataclasses.replace(OBJECTIVES["elbo"], part=fake))
     return sizes
 
 
@@ -398,7 +400,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
     def fail(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("the moon is in the wrong house")
 
-    monkeypatch.setattr("latentia.estimators.vae_run.elbo", fail)
+    monkeypatch.setitem(OBJECTIVES, "elbo", dataclasses.replace(OBJECTIVES["elbo"], part=fail))
     with pytest.raises(RuntimeError, match="moon"):
         vae().fit(table(40, 3))
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from latentia import recipes
@@ -38,6 +39,28 @@ def test_an_elbo_is_reported_where_the_recipe_says_so() -> None:
     outcome = Outcome(recipe, (0,), (evaluation,), 1e9, 60.0)
     assert (outcome.value, outcome.standard_error) == (90.0, 0.5)
     assert "| −ELBO | 90.00 ± 0.50 |" in outcome.row()
+
+
+def test_a_difference_is_paired_by_hand() -> None:
+    """Rows −80, −90 against −83, −91: the mean of 3 and 1 is 2, its standard error √2/√2 = 1."""
+    recipe = dataclasses.replace(RECIPE, against={}, expected=3.0, tolerance=1.5)
+    one, other = (
+        dataclasses.replace(_evaluation(sum(rows) / 2), per_row=np.array(rows))
+        for rows in ((-80.0, -90.0), (-83.0, -91.0))
+    )
+    outcome = Outcome(recipe, (0,), (one,), 1e9, 60.0, (other,))
+    assert outcome.value == 2.0
+    assert outcome.standard_error == pytest.approx(1.0)
+    assert outcome.reached is True
+    assert "| difference (85.00 against 87.00) | 2.00 ± 1.00 |" in outcome.row()
+
+
+def test_a_second_model_is_fitted_with_other_arguments(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, against={"latent_dim": 1})
+    outcome = recipes.run(recipe, out=tmp_path)
+    assert outcome.value == pytest.approx(outcome.evaluations[0].log_prob - outcome.others[0].log_prob)
+    assert outcome.others[0].num_parameters < outcome.evaluations[0].num_parameters
+    assert recipes.run(recipe, out=tmp_path, resume=True).value == outcome.value
 
 
 def test_all_rows_are_training_and_validation_rows() -> None:

@@ -7,19 +7,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentia.estimators.independent_pixels import IndependentPixels
+    from latentia.estimators.latent_parts import FamilyChoice, PriorChoice, prior, variational_family
     from latentia.estimators.likelihoods import LikelihoodChoice, likelihood
+    from latentia.estimators.objectives import ObjectiveChoice, objective
     from latentia.estimators.ppca import PPCA
     from latentia.estimators.saving import load
     from latentia.estimators.vae import VAE
 
-__all__ = ["PPCA", "VAE", "IndependentPixels", "LikelihoodChoice", "likelihood", "load"]
+__all__ = [
+    "PPCA",
+    "VAE",
+    "FamilyChoice",
+    "IndependentPixels",
+    "LikelihoodChoice",
+    "ObjectiveChoice",
+    "PriorChoice",
+    "likelihood",
+    "load",
+    "objective",
+    "prior",
+    "variational_family",
+]
 
 _PLACES = {
     "PPCA": "ppca",
     "VAE": "vae",
     "IndependentPixels": "independent_pixels",
     "LikelihoodChoice": "likelihoods",
+    "ObjectiveChoice": "objectives",
+    "FamilyChoice": "latent_parts",
+    "PriorChoice": "latent_parts",
     "likelihood": "likelihoods",
+    "objective": "objectives",
+    "prior": "latent_parts",
+    "variational_family": "latent_parts",
     "load": "saving",
 }
 

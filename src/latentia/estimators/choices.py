@@ -52,9 +52,9 @@ class NamedPart:
         for option, value in self.options:
             if option not in allowed:
                 known = f"only {', '.join(map(repr, allowed))}" if allowed else "none"
-                raise ConfigError(f"a {self.name} {self.what} has no option {option!r}: it has {known}")
+                raise ConfigError(f"{_words(self)} has no option {option!r}: it has {known}")
             if not allowed[option].allows(value) and not (value is None and allowed[option].optional):
-                raise ConfigError(f"{option} of a {self.name} {self.what} must be {allowed[option]}, got {value!r}")
+                raise ConfigError(f"{option} of {_words(self)} must be {allowed[option]}, got {value!r}")
 
     @classmethod
     def of(cls, name: str, **options: Any) -> Self:
@@ -96,6 +96,10 @@ class NamedPart:
     def values(self) -> dict[str, Any]:
         """Options that the table fixes, overruled by those that were given."""
         return {**self.table[self.name].options, **dict(self.options)}
+
+
+def _words(choice: NamedPart) -> str:
+    return f"a {choice.name} {choice.what.replace('_', ' ')}"
 
 
 def _value(text: str, limit: Limit | None) -> Any:

@@ -52,6 +52,7 @@ def build_networks(
     event_shape: Sequence[int],
     support: Support,
     latent_dim: int,
+    encoder_outputs: int,
     outputs_per_element: int,
     hidden: Sequence[int],
     activation: str,
@@ -59,8 +60,8 @@ def build_networks(
 ) -> tuple[nn.Module, nn.Module]:
     """Return the encoder's and the decoder's network.
 
-    The encoder maps (..., *E) to (..., 2 L) and the decoder (..., L) to (..., k·D). Grey levels reach the encoder
-    divided by their range, categories as indicators.
+    The encoder maps (..., *E) to (..., encoder_outputs) and the decoder (..., L) to (..., k·D). Grey levels reach the
+    encoder divided by their range, categories as indicators.
     """
     shape: Sequence[int] = tuple(event_shape)
     one_hot = support.kind == "categories"
@@ -68,12 +69,12 @@ def build_networks(
         if one_hot:
             raise ConfigError('network="conv" does not take categories: choose network="mlp"')
         channels = (32, 64, 128) if min(shape[:2]) > 32 else (32, 64)
-        encoder: nn.Module = ConvEncoder(shape, 2 * latent_dim, channels, activation)
+        encoder: nn.Module = ConvEncoder(shape, encoder_outputs, channels, activation)
         decoder: nn.Module = ConvDecoder(latent_dim, shape, outputs_per_element, channels, activation)
     else:
         widths = () if name == "linear" else tuple(hidden)
         in_shape = (*shape, support.levels) if one_hot and support.levels else shape
-        encoder = MLP(in_shape, widths, 2 * latent_dim, activation, initialisation)
+        encoder = MLP(in_shape, widths, encoder_outputs, activation, initialisation)
         decoder = MLP(latent_dim, widths[::-1], outputs_per_element * math.prod(shape), activation, initialisation)
     if one_hot and support.levels:
         encoder = OneHot(encoder, support.levels)

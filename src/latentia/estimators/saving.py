@@ -21,9 +21,11 @@ from latentia.data import Support
 from latentia.errors import ConfigError, CorruptedError, StorageError
 from latentia.estimators import registry
 from latentia.estimators.devices import resolve_device
+from latentia.estimators.latent_parts import FamilyChoice, PriorChoice
 from latentia.estimators.likelihoods import LIKELIHOODS, LikelihoodChoice, resolve
 from latentia.estimators.limits import check_parameters
 from latentia.estimators.networks import NETWORKS, building, check_same_networks
+from latentia.estimators.objectives import ObjectiveChoice
 from latentia.estimators.parameters import LOCAL, parameters_as_json, plain, unplain
 from latentia.estimators.preprocessing import Preprocessing
 from latentia.estimators.sampling import seed_of
@@ -168,8 +170,9 @@ def _restore(config: Mapping[str, Any], payload: bytes, network: tuple[nn.Module
     spec, parameters = dict(config["spec"]), dict(config["parameters"])
     if local := sorted(set(parameters) & set(LOCAL)):
         raise CorruptedError(f"config.json sets {', '.join(local)}, which a saved model never does")
-    if isinstance(parameters.get("likelihood"), dict):
-        parameters["likelihood"] = LikelihoodChoice.from_json(parameters["likelihood"])
+    for kind in (LikelihoodChoice, PriorChoice, FamilyChoice, ObjectiveChoice):
+        if isinstance(parameters.get(kind.what), dict):
+            parameters[kind.what] = kind.from_json(parameters[kind.what])
     if isinstance(parameters.get("hidden"), list):
         parameters["hidden"] = tuple(parameters["hidden"])
     if network is not None:
@@ -204,7 +207,13 @@ def _module(estimator: Any, spec: Mapping[str, Any], shapes: Mapping[str, Any], 
         raise CorruptedError("model.safetensors does not hold the tensors that config.json lists")
     # On "meta" a shape costs no memory, however large config.json claims it to be.
     own = spec.get("network") == "own"
-    with building(), torch.device("cpu" if own else "meta"):
+    flows = [spec[part] for part in ("prior", "variational_family") if spec.get(part, {}).get("name") == "flow"]
+    numbers = sum(tensor.numel() for tensor in weights.values())
+    for flow in flows:  # zuko's masks cannot be made there; each of its layers has at least so many weights
+        options = {"transforms": 1, "width": 1, **flow["options"]}
+        if options["transforms"] * options["width"] * max(options["width"], estimator._latents // 2) > numbers:
+            raise CorruptedError("config.json describes a larger flow than model.safetensors holds")
+    with building(), torch.device("cpu" if own or flows else "meta"):
         module: nn.Module = estimator._build(spec)
     wanted = module.state_dict()
     for name in sorted({*wanted, *found}):

@@ -19,23 +19,17 @@ from latentia.estimators.attempts import Resumed, fit_within_memory, read_resume
 from latentia.estimators.base import Array, LatentEstimator
 from latentia.estimators.choices import Named
 from latentia.estimators.devices import resolve_device
+from latentia.estimators.latent_parts import FamilyChoice, PriorChoice
 from latentia.estimators.likelihoods import LikelihoodChoice
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
-from latentia.estimators.networks import (
-    NETWORKS,
-    build_networks,
-    building,
-    choose_network,
-    described_networks,
-    own_networks,
-    widths_of,
-)
-from latentia.estimators.preprocessing import Preprocessing, column_moments, warn_of_constants
+from latentia.estimators.networks import NETWORKS, building, choose_network, described_networks
+from latentia.estimators.objectives import ObjectiveChoice
+from latentia.estimators.preprocessing import Preprocessing, warn_of_constants
+from latentia.estimators.vae_module import build_module, check_encoder, start_at_data
 from latentia.estimators.vae_run import RunMode, Schedule, train_vae
 from latentia.evaluation import Evaluation, RowEstimates, RowNoise, estimate_log_prob, sampled_evaluation
 from latentia.models import VariationalAutoencoder
-from latentia.networks import ACTIVATIONS, MLP
-from latentia.parts import DiagonalGaussian, GaussianLikelihood, StandardNormal
+from latentia.networks import ACTIVATIONS
 from latentia.training import Callback, TrainingResult
 
 __all__ = ["VAE"]
@@ -46,9 +40,9 @@ _MIN_ROWS_TO_SPLIT = 10
 
 
 class VAE(LatentEstimator):
-    r"""Variational autoencoder: z ~ N(0, I), x ~ p(x | z), fitted by the evidence lower bound.
+    r"""Variational autoencoder: z ~ p(z), x ~ p(x | z), fitted by the evidence lower bound or a relative of it.
 
-    .. math:: \log p(x) \ge E_{q(z|x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\|\, N(0, I))
+    .. math:: \log p(x) \ge E_{q(z|x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\|\, p(z))
 
     Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014. Shapes: n rows, E the shape of one item, L latent
     dimensions; all log-probabilities in nats, summed over the item.
@@ -73,14 +67,26 @@ class VAE(LatentEstimator):
         What values the data can take, such as "levels:256" or "real"; None to tell from the data set or the array.
     binarize
         None; "dynamic" (grey values are probabilities, drawn anew each step), "static" (drawn once) or "threshold".
+    prior
+        "standard" (N(0, I)), "learned" (a diagonal Gaussian), "mixture" (of Gaussians), "vamp" (Tomczak and Welling
+        2018), "flow", a name with options such as "vamp:components=100", or what ``latentia.prior`` returns.
+    variational_family
+        Of the approximate posterior q(z | x): "diagonal" (Gaussian), "full" (Gaussian with every covariance),
+        "mixture", "flow", a name with options such as "mixture:components=3", or what ``latentia.variational_family``
+        returns.
     objective
-        "elbo", or "iwae" (the importance-weighted bound with ``num_samples`` samples).
+        "elbo", "iwae" (the importance-weighted bound with ``num_samples`` samples), "iwae_dreg", "miwae", "ciwae",
+        "piwae", "score_function", "beta_tc", "mmd", a name with options such as "elbo:free_bits=0.1", or what
+        ``latentia.objective`` returns.
     num_samples
-        Samples of z for each row and step.
+        Samples of z for each row and step (of each of the sets, where the objective has several).
     beta
         Weight of the divergence while training (Higgins et al. 2017); reported values never use it.
     kl_warmup_epochs
         Epochs over which that weight grows from 0.
+    kl_annealing
+        "linear" (it grows once) or "cyclic" (again and again, in the first half of cycles of twice as many epochs: Fu
+        et al. 2019).
     max_epochs
         Passes over the training rows, at most.
     batch_size
@@ -142,10 +148,13 @@ class VAE(LatentEstimator):
         "initialisation": Choice(("torch", "xavier")),
         "likelihood": Named(LikelihoodChoice),
         "binarize": Choice(("static", "dynamic", "threshold"), optional=True),
-        "objective": Choice(("elbo", "iwae")),
+        "prior": Named(PriorChoice),
+        "variational_family": Named(FamilyChoice),
+        "objective": Named(ObjectiveChoice),
         "num_samples": Whole(1, 100_000),
         "beta": Number(0.0, math.inf),
         "kl_warmup_epochs": Whole(0, 1_000_000),
+        "kl_annealing": Choice(("linear", "cyclic")),
         "max_epochs": Whole(1, 10_000_000),
         "batch_size": Whole(1, 10_000_000),
         "learning_rate": Number(0.0, math.inf, open_low=True),
@@ -177,10 +186,13 @@ class VAE(LatentEstimator):
         likelihood: str | LikelihoodChoice = "auto",
         support: str | None = None,
         binarize: str | None = None,
-        objective: str = "elbo",
+        prior: str | PriorChoice = "standard",
+        variational_family: str | FamilyChoice = "diagonal",
+        objective: str | ObjectiveChoice = "elbo",
         num_samples: int = 1,
         beta: float = 1.0,
         kl_warmup_epochs: int = 0,
+        kl_annealing: str = "linear",
         max_epochs: int = 100,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
@@ -210,10 +222,13 @@ class VAE(LatentEstimator):
         self.likelihood = likelihood
         self.support = support
         self.binarize = binarize
+        self.prior = prior
+        self.variational_family = variational_family
         self.objective = objective
         self.num_samples = num_samples
         self.beta = beta
         self.kl_warmup_epochs = kl_warmup_epochs
+        self.kl_annealing = kl_annealing
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -237,8 +252,12 @@ class VAE(LatentEstimator):
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
         dtype = "float64" if self.precision == "float64" else "float32"
-        if self.objective == "iwae" and (self.beta != 1.0 or self.kl_warmup_epochs):
-            raise ConfigError("objective='iwae' has no divergence to weigh: leave beta and kl_warmup_epochs out")
+        ObjectiveChoice.resolve(self.objective).check(
+            num_samples=int(self.num_samples),
+            batch_size=min(int(self.batch_size), len(rows)),
+            beta=self.beta,
+            warms_up=self.kl_warmup_epochs > 0,
+        )
         self._resolve_likelihood(rows)
         if valid is None and self.validation_fraction > 0 and len(rows) >= _MIN_ROWS_TO_SPLIT:
             kept, held = split_rows(len(rows), self.seed_, 1.0 - self.validation_fraction)
@@ -268,7 +287,8 @@ class VAE(LatentEstimator):
             attempt,
             min(int(self.batch_size), len(rows)),
             micro_batch_size=None if resumed is None else resumed.micro_batch_size,
-            retry=resumed is None,  # with other steps it would not be the run that was begun
+            # With other steps it would not be the run that was begun, nor the objective that compares a batch's rows.
+            retry=resumed is None and not ObjectiveChoice.resolve(self.objective).whole_batches,
         )
         self.history_ = [dict(row) for row in result.history]
         self.n_iter_, self.best_epoch_, self.skipped_steps_ = result.epochs, result.best_epoch, result.skipped_steps
@@ -287,67 +307,28 @@ class VAE(LatentEstimator):
         return read_resumed(self.run_dir) if self.run_dir is not None and resumes else None
 
     def _spec(self) -> dict[str, Any]:
+        prior, family = PriorChoice.resolve(self.prior), FamilyChoice.resolve(self.variational_family)
         return {
             "likelihood": self.likelihood_.to_json(),
+            # The plain ones go without saying: the first release had no others.
+            **({} if prior == PriorChoice("standard") else {"prior": prior.to_json()}),
+            **({} if family == FamilyChoice("diagonal") else {"variational_family": family.to_json()}),
             "network": self.network_name_,
             **({"networks": described_networks(self.network)} if self.network_name_ == "own" else {}),
         }
 
     def _build(self, spec: Mapping[str, Any]) -> VariationalAutoencoder:
-        pre = self.preprocessing_
-        choice = LikelihoodChoice.from_json(spec["likelihood"])
-        support = pre.model_support
-        if spec["network"] == "own":
-            encoder, decoder = own_networks(self.network, self.event_shape_)
-        else:
-            encoder, decoder = build_networks(
-                spec["network"],
-                event_shape=self.event_shape_,
-                support=support,
-                latent_dim=self._latents,
-                outputs_per_element=choice.outputs(support),
-                hidden=widths_of(self.hidden),
-                activation=self.activation,
-                initialisation=self.initialisation,
-            )
-        module = VariationalAutoencoder(
-            prior=StandardNormal(self._latents),
-            encoder=DiagonalGaussian(encoder),
-            decoder=choice.build(decoder, self.event_shape_, support),
-        )
-        return module.to(torch.float64 if self.precision == "float64" else torch.float32)
-
-    def _start_at_mean(self, rows: Array) -> None:
-        """Start the decoder's output bias at the independent-pixel model of the training rows."""
-        likelihood: Any = self.module_.decoder
-        if not isinstance(likelihood.network, MLP):
-            return
-        flat, n = rows.reshape(len(rows), -1), len(rows)
-        mean, variance = column_moments(flat)
-        top = float((self.support_.levels or 2) - 1)
-        if self.preprocessing_.binarize:
-            mean, top = mean / (top if self.preprocessing_.binarize == "dynamic" else 1.0), 1.0
-        if self._discrete_dims:  # smoothed by one observation of either end
-            mean = (n * mean + top) / (n + 2.0)
-        with torch.no_grad():
-            bias = likelihood.raw_from_moments(torch.from_numpy(mean), torch.from_numpy(variance))
-            likelihood.network.last_bias.copy_(bias)
-            if isinstance(likelihood, GaussianLikelihood) and not (variance > 0).all():
-                # A constant is known from the start: no weights, no spread, and so no gradient that would move it.
-                constant = torch.from_numpy(variance == 0)
-                likelihood.network.last_weight.unflatten(0, (-1, len(constant)))[:, constant] = 0.0
-                if likelihood.variance == "per_output":
-                    likelihood.log_scale.view(-1)[constant] = math.log(likelihood.min_scale)
+        return build_module(self, spec)
 
     def _train(
         self, rows: Array, valid: Array | None, micro_batch_size: int | None, run_mode: RunMode
     ) -> TrainingResult:
         with building(self.seed_):
             self.module_ = self._build(self._spec())
-        self._start_at_mean(rows)
+        start_at_data(self, rows)
         self.module_.to(self.device_)
         if self.network_name_ == "own":
-            self._check_encoder(rows[:1])
+            check_encoder(self, rows[:1])
         self.history_: list[dict[str, Any]] = []
         self.best_epoch_, self.skipped_steps_ = None, 0
         try:
@@ -355,18 +336,6 @@ class VAE(LatentEstimator):
         finally:  # also after divergence, when the module has its last good weights
             self.module_.eval()
             self.n_iter_ = len(self.history_)
-
-    @torch.no_grad()
-    def _check_encoder(self, row: Array) -> None:
-        """Refuse an encoder of the user's own whose output has another length than the latent space needs."""
-        encoder: Any = self.module_.eval().encoder
-        out = encoder.network(torch.from_numpy(row).to(self.device_, self._dtype))
-        if tuple(out.shape) != (1, 2 * self._latents):
-            raise ConfigError(
-                f"the encoder's network must map (n, {', '.join(map(str, self.event_shape_))}) to "
-                f"(n, {2 * self._latents}), a mean and a log-scale for each of the {self._latents} latent "
-                f"dimensions, but it maps one row to shape {tuple(out.shape)}"
-            )
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         q = self.module_.encoder(x)
@@ -381,7 +350,7 @@ class VAE(LatentEstimator):
         return mean
 
     def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
-        z = torch.randn(n, self._latents, generator=generator, dtype=self._dtype).to(self.device_)
+        z = self.module_.prior().sample((n,), generator=generator)
         drawn: Tensor = self.module_.decoder(z).sample(generator=generator)
         return drawn
 
@@ -412,10 +381,16 @@ class VAE(LatentEstimator):
             self.module_,
             torch.from_numpy(stored).to(self.device_).to(self._dtype),
             num_samples=k,
-            noise=lambda i: noise.normal(i, (k, self._latents), self._dtype),
+            noise=lambda i: noise.normal(i, (k, self._noise_size), self._dtype),
             bfloat16=precision == "bfloat16",
             progress=progress,
         )
+
+    @property
+    def _noise_size(self) -> int:
+        """Standard normals behind one sample of q(z | x)."""
+        encoder: Any = self.module_.encoder
+        return self._latents + int(encoder.extra_noise)
 
     @property
     def _rows_per_call(self) -> int:

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from latentia.data import fingerprint
 from latentia.estimators.base import Array
+from latentia.estimators.objectives import ObjectiveChoice
 from latentia.estimators.parameters import parameters_as_json
-from latentia.objectives import Result, elbo, iwae
+from latentia.objectives import Result
 from latentia.training import (
     Cosine,
+    Cyclic,
     Exponential,
     Linear,
     Noise,
@@ -40,7 +42,7 @@ RunMode = Literal["new", "resume", "resume-force", "overwrite"]
 Schedule = Callable[[float], float]
 
 # Arguments that the first release did not have: at their defaults they are left out, so that its runs can be resumed.
-_LATER = ("optimizer", "epsilon")
+_LATER = ("optimizer", "epsilon", "prior", "variational_family", "kl_annealing")
 
 
 def train_vae(
@@ -60,26 +62,30 @@ def train_vae(
         What to do with the run's folder, if there is one.
     """
     pre, model, dtype, device = vae.preprocessing_, vae.module_, vae._dtype, vae.device_
-    value_name, beta, samples = vae.objective, _beta(vae), int(vae.num_samples)
-
-    def objective(x: Tensor, noise: Tensor, weight: Tensor | float | None) -> Result:
-        if value_name == "iwae":
-            return iwae(model, x, num_samples=samples, noise=noise)
-        return elbo(model, x, num_samples=samples, noise=noise, beta=weight)
+    choice = ObjectiveChoice.resolve(vae.objective)
+    value_name, weights = choice.row.value, {"beta": _beta(vae), "capacity": _capacity(choice)}
+    bound, plain = choice.bound(int(vae.num_samples), len(rows)), choice.plain_bound(int(vae.num_samples))
+    fixed = {name: given for name, given in weights.items() if isinstance(given, float)}
+    scheduled = {name: given for name, given in weights.items() if callable(given)}
 
     def terms(result: Result) -> dict[str, Tensor]:
         return {value_name: result.value, **result.terms}
 
     def loss(batch: Tensor, inputs: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x = pre.batch(batch, inputs.get("binarize"), dtype)
-        weight = inputs.get("beta", beta if isinstance(beta, float) else None)
-        result = objective(x, inputs["z"].transpose(0, 1), weight)
+        noise = {argument: inputs[name].transpose(0, 1) for name, argument in names.items()}
+        result = bound(model, x, **noise, **fixed, **{name: inputs[name] for name in scheduled})
         return -result.maximand.mean(), terms(result)
 
     def validate(batch: Tensor, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return terms(objective(batch.to(dtype), inputs["z"].transpose(0, 1), None))
+        return terms(plain(model, batch.to(dtype), noise=inputs["z"].transpose(0, 1)))
 
-    z_noise = {"z": Noise("normal", (samples, vae._latents))}
+    draws = choice.draws(int(vae.num_samples))
+    z_noise = {"z": Noise("normal", (draws, vae._noise_size))}
+    names = {"z": "noise"}
+    prior_noise = {}
+    if choice.name == "mmd":
+        prior_noise, names["prior"] = {"prior": Noise("normal", (draws, model.prior().noise_size))}, "prior_noise"
     kind = pre.noise_kind
     binarizing = {} if kind is None else {"binarize": Noise(kind, vae.event_shape_)}
     player = Player(
@@ -87,8 +93,8 @@ def train_vae(
         model,
         loss,
         optimizer=_optimizer(vae),
-        noise={**z_noise, **binarizing},
-        schedules={"beta": beta} if callable(beta) else {},
+        noise={**z_noise, **prior_noise, **binarizing},
+        schedules=scheduled,
     )
     held = None if valid is None or len(valid) == 0 else valid
     settings = Settings(
@@ -134,9 +140,20 @@ def _run_folder(path: str | Path, run_mode: RunMode) -> RunFolder:
 
 def _beta(vae: VAE) -> float | Schedule | None:
     """Return the weight of the divergence where it is not simply 1."""
-    if vae.kl_warmup_epochs:
-        return Linear(0.0, float(vae.beta), int(vae.kl_warmup_epochs))
+    epochs = int(vae.kl_warmup_epochs)
+    if epochs and vae.kl_annealing == "cyclic":
+        return Cyclic(2 * epochs, stop=float(vae.beta))
+    if epochs:
+        return Linear(0.0, float(vae.beta), epochs)
     return None if vae.beta == 1.0 else float(vae.beta)
+
+
+def _capacity(choice: ObjectiveChoice) -> float | Schedule | None:
+    """Return the capacity of the divergence, which may grow from 0."""
+    capacity, epochs = choice.values.get("capacity"), choice.values.get("capacity_epochs")
+    if capacity is None:
+        return None
+    return Linear(0.0, float(capacity), int(epochs)) if epochs else float(capacity)
 
 
 def _optimizer(vae: VAE) -> OptimizerFactory:

@@ -23,6 +23,20 @@ _ONE_LAYER = {
     "compile": True,
 }
 
+# Tomczak and Welling 2018, section 4: gated layers, 40 latent dimensions, 100 epochs of KL warm-up.
+_GATED = {
+    "latent_dim": 40,
+    "network": "mlp",
+    "hidden": (300, 300),
+    "activation": "gated",
+    "initialisation": "xavier",
+    "batch_size": 100,
+    "learning_rate": 5e-4,
+    "kl_warmup_epochs": 100,
+    "precision": "bfloat16",
+    "compile": True,
+}
+
 RECIPES = (
     Recipe(
         name="static-mnist-vae",
@@ -44,7 +58,7 @@ RECIPES = (
         },
         num_samples=500,
         expected=89.5,
-        tolerance=0.7,
+        tolerance=0.3,
         hours=0.5,
     ),
     Recipe(
@@ -119,5 +133,60 @@ RECIPES = (
         expected=86.3,
         tolerance=0.7,
         hours=1.0,
+    ),
+    Recipe(
+        name="static-mnist-vamp",
+        summary="VampPrior of 500 pseudo-inputs against the normal prior, gated layers, static MNIST.",
+        source="85.57 seen, against 88.56 recalled (Tomczak and Welling 2018, table 1), after more epochs",
+        dataset="mnist_static",
+        estimator="vae",
+        parameters={**_GATED, "prior": "vamp:components=500", "max_epochs": 300, "patience": 50},
+        against={"prior": "standard"},
+        num_samples=5000,
+        expected=3.0,
+        tolerance=0.8,
+        hours=2.5,
+    ),
+    Recipe(
+        name="static-mnist-full-covariance",
+        summary="Full-covariance against diagonal Gaussian posterior, 784-200-200-z20, static MNIST.",
+        source="no published value: reported",
+        dataset="mnist_static",
+        estimator="vae",
+        parameters={
+            "latent_dim": 20,
+            "network": "mlp",
+            "hidden": (200, 200),
+            "activation": "tanh",
+            "initialisation": "xavier",
+            "batch_size": 100,
+            "max_epochs": 150,
+            "learning_rate_schedule": "exponential",
+            "variational_family": "full",
+        },
+        against={"variational_family": "diagonal"},
+        num_samples=1000,
+        hours=0.5,
+    ),
+    Recipe(
+        name="static-mnist-score-function",
+        summary="Score-function against reparameterised gradients of the ELBO, at as many decoder passes and steps.",
+        source="no published value: reported",
+        dataset="mnist_static",
+        estimator="vae",
+        parameters={
+            "latent_dim": 20,
+            "network": "mlp",
+            "hidden": (200, 200),
+            "activation": "tanh",
+            "initialisation": "xavier",
+            "batch_size": 100,
+            "max_epochs": 60,
+            "num_samples": 4,
+            "objective": "score_function:baseline=leave_one_out",
+        },
+        against={"objective": "elbo"},
+        num_samples=1000,
+        hours=0.4,
     ),
 )
