@@ -147,6 +147,7 @@ class Unregistered(MultivariateNormal):
 
     def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
         super().__init__(loc, scale_tril=scale_tril)
+        self.noise_size = loc.shape[-1]
 
     def rsample_from(self, noise: Tensor) -> Tensor:
         """Return μ + C ε."""
