@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from latentia.data import split_rows
-from latentia.errors import ConfigError
+from latentia.errors import ConfigError, warn
 from latentia.estimators.attempts import Resumed, fit_within_memory, read_resumed
 from latentia.estimators.base import Array, LatentEstimator
 from latentia.estimators.choices import Named
 from latentia.estimators.devices import resolve_device
+from latentia.estimators.diagnosis import Diagnosis, diagnose, posterior_health
 from latentia.estimators.latent_parts import FamilyChoice, PriorChoice
 from latentia.estimators.likelihoods import LikelihoodChoice
 from latentia.estimators.limits import Choice, Flag, Limit, Number, Whole
@@ -37,6 +38,8 @@ __all__ = ["VAE"]
 _log = logging.getLogger("latentia")
 
 _MIN_ROWS_TO_SPLIT = 10
+# Before that many steps an unused latent space is no sign of anything.
+_STEPS_TO_JUDGE = 1000
 
 
 class VAE(LatentEstimator):
@@ -294,6 +297,8 @@ class VAE(LatentEstimator):
         self.n_iter_, self.best_epoch_, self.skipped_steps_ = result.epochs, result.best_epoch, result.skipped_steps
         self.num_threads_ = result.num_threads
         self.interrupted_ = result.interrupted
+        if result.steps >= _STEPS_TO_JUDGE and (trouble := posterior_health(self, rows).warning) is not None:
+            warn(trouble)
         if result.interrupted is not None and self.run_dir is not None:
             raise result.interrupted
 
@@ -353,6 +358,40 @@ class VAE(LatentEstimator):
         z = self.module_.prior().sample((n,), generator=generator)
         drawn: Tensor = self.module_.decoder(z).sample(generator=generator)
         return drawn
+
+    def diagnose(
+        self,
+        X: Any,
+        *,
+        num_samples: int = 1000,
+        num_chains: int = 8,
+        num_temperatures: int = 200,
+        num_leapfrog_steps: int = 10,
+        progress: Callable[[str], None] | None = None,
+    ) -> Diagnosis:
+        """Put every ruler to the same rows: what the bound lacks, which part loses it, and how sure log p(x) is.
+
+        Parameters
+        ----------
+        X
+            Rows in any of the forms that ``fit`` takes; a hundred tell much, and the cost grows with them.
+        num_samples
+            Importance samples, and draws from the prior, a row.
+        num_chains, num_temperatures, num_leapfrog_steps
+            Of annealed importance sampling; more temperatures are tighter.
+        progress
+            Called with the name of each ruler before its turn.
+        """
+        rows = self._rows(X)
+        return diagnose(
+            self,
+            rows,
+            num_samples=num_samples,
+            num_chains=num_chains,
+            num_temperatures=num_temperatures,
+            num_leapfrog_steps=num_leapfrog_steps,
+            progress=progress,
+        )
 
     def _evaluate_rows(
         self, rows: Array, num_samples: int | None, precision: str, progress: Callable[[int], None] | None
