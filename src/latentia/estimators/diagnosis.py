@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,7 +81,8 @@ class Diagnosis:
     def __str__(self) -> str:
         """Say it in lines, ruler by ruler."""
         importance = (
-            f"importance sampling from q(z | x)\n  log p(x)     {self.importance} nats: lower bound in expectation"
+            "importance sampling from q(z | x)\n"
+            f"  log p(x)     {self.importance} nats: lower bound in expectation, K = {self.prior.num_samples:,}"
         )
         parts = (self.health, self.decomposition, self.prior, importance, self.annealed, self.bidirectional, self.gaps)
         return "\n\n".join(map(str, parts))
@@ -137,14 +140,16 @@ def diagnose(
             model, x, num_samples=num_samples, noise=lambda i: normal.normal(i, (num_samples, vae._noise_size), x.dtype)
         )
         say("Monte Carlo over the prior")
-        plain = prior_monte_carlo(model, x, num_samples=num_samples, noise=streams)
+        with warnings.catch_warnings():  # that it is not to be trusted is said beside its number
+            warnings.simplefilter("ignore", UserWarning)
+            plain = prior_monte_carlo(model, x, num_samples=num_samples, noise=streams)
         say("annealed importance sampling")
         annealed = annealed_importance_sampling(model, x, noise=streams, **chains)
         say("bounds from both sides on simulated rows")
         both = bidirectional_monte_carlo(model, min(len(rows), 50), seed=vae.seed_, **chains)
         say("inference gaps")
-        # Each is in expectation a lower bound, so the larger one is the better estimate of a row.
-        best = np.maximum(annealed.log_prob, sampled.log_prob)
+        # Both are unbiased for p(x), and so is their mean; the larger one of the two would not be.
+        best = np.logaddexp(annealed.log_prob, sampled.log_prob) - math.log(2.0)
         gaps = inference_gaps(model, x, noise=streams, log_prob=best)
     shift = vae.preprocessing_.log_jacobian
     prior: Any = model.prior()
