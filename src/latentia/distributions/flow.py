@@ -112,9 +112,9 @@ class Flow(Distribution):
         """Mean and variance over the fixed noise, in blocks of few draws: the layers are wider than their draws."""
         with torch.no_grad(), without_autocast(self.loc):
             noise = _even_noise(self.moment_draws, self.noise_size).to(self.loc)
-            blocks = noise.reshape(-1, min(16, len(noise)), *(1,) * len(self.batch_shape), self.noise_size)
+            noise = noise.reshape(-1, *(1,) * len(self.batch_shape), self.noise_size)
             total, squares = torch.zeros_like(self.loc), torch.zeros_like(self.loc)
-            for block in blocks:
+            for block in noise.split(max(1, 8192 // max(1, self.batch_shape.numel()))):
                 moved = self.transform(block.expand(-1, *self.loc.shape))
                 total += moved.sum(0)
                 squares += moved.square().sum(0)

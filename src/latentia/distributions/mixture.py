@@ -128,28 +128,17 @@ class Mixture(Distribution):
         return (sums + largest.squeeze(-1)).to(self.log_weights.dtype)
 
     def rsample_from(self, noise: Tensor) -> Tensor:
-        """Return the draw that standard normal noise of shape (*S, *B, Z + 1) makes, shape (*S, *B, Z).
-
-        Raises
-        ------
-        ConfigError
-            If it needs a gradient and the components have full covariances.
-        """
+        """Return the draw that standard normal noise of shape (*S, *B, Z + 1) makes, shape (*S, *B, Z)."""
         if self.num_components == 1:
             return self.single().rsample_from(noise[..., 1:])
         with torch.no_grad():
             z = self._draw(noise)
         components = self.components
-        if isinstance(components, FullNormal):
-            parameters = [self.log_weights, components.loc, components.scale_tril]
-        else:
-            parameters = [self.log_weights, components.loc, components.log_scale]
-        if not (torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters)):
-            return z
-        if isinstance(components, FullNormal):
-            msg = "a draw from a mixture of full covariances has no gradient here: use diagonal components, or sample"
-            raise ConfigError(msg)
-        return z + self._implicit(z, components)
+        spread = components.scale_tril if isinstance(components, FullNormal) else components.log_scale
+        parameters = (self.log_weights, components.loc, spread)
+        if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
+            return z + self._implicit(z)
+        return z
 
     def rsample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
         """Draw with a gradient to the parameters, shape (*S, *B, Z)."""
@@ -179,31 +168,42 @@ class Mixture(Distribution):
         log_scale = components.log_scale.expand_as(components.loc)
         return DiagonalNormal(chosen(components.loc, 1), chosen(log_scale, 1)).rsample_from(noise[..., 1:])
 
-    def _implicit(self, z: Tensor, components: DiagonalNormal) -> Tensor:
+    def _implicit(self, z: Tensor) -> Tensor:
         r"""Return zeros whose gradient is that of the draw z, shape (*S, *B, Z): −J⁻¹ (F(z; φ) − its own value).
 
-        .. math::
-            F_d = \sum_c r_{cd} \Phi(t_{cd}), \qquad
-            r_{cd} \propto w_c \prod_{j<d} N_{cj}(z_j), \quad t_{cd} = \frac{z_d - \mu_{cd}}{\sigma_{cd}}
+        With t = C⁻¹(z − μ) of every component, C its Cholesky factor and φ the standard normal density:
 
-            J_{dd} = \sum_c r_{cd} N_{cd}(z_d), \qquad
-            J_{dj} = \sum_c r_{cd} (\Phi(t_{cd}) - F_d) \frac{\partial \log N_{cj}}{\partial z_j} \quad (j < d)
+        .. math::
+            F_d = \sum_c r_{cd} \Phi(t_{cd}), \qquad r_{cd} \propto w_c \prod_{j<d} \phi(t_{cj}) / C_{cjj}
+
+            J_{dj} = \sum_c r_{cd} \left[ \phi(t_{cd}) \frac{\partial t_{cd}}{\partial z_j}
+                     - (\Phi(t_{cd}) - F_d) \sum_{i<d} t_{ci} \frac{\partial t_{ci}}{\partial z_j} \right]
         """
-        t = (z.unsqueeze(-2) - components.loc) * (-components.log_scale).exp()
-        log_n = -0.5 * t.square() - components.log_scale - 0.5 * LOG_2PI
-        before = log_n.cumsum(-1) - log_n
-        r = (self.log_weights.unsqueeze(-1) + before).softmax(-2)
-        below = torch.special.ndtr(t)
+        components = self.components
+        if isinstance(components, FullNormal):
+            t = components.whiten(z.unsqueeze(-2))
+            log_slope = -components.scale_tril.diagonal(dim1=-2, dim2=-1).log()
+        else:
+            t = (z.unsqueeze(-2) - components.loc) * (-components.log_scale).exp()
+            log_slope = -components.log_scale
+        log_n = -0.5 * (t.square() + LOG_2PI) + log_slope
+        r = (self.log_weights.unsqueeze(-1) + log_n.cumsum(-1) - log_n).softmax(-2)
         # Above the median everything is written with 1 − F, which keeps its digits there.
-        upper = ((r * below).sum(-2, keepdim=True) > 0.5).detach()
+        upper = (r * torch.special.ndtr(t)).sum(-2, keepdim=True).detach() > 0.5
         sign = torch.where(upper, -1.0, 1.0).to(t.dtype)
-        below = torch.special.ndtr(sign * t)
-        f = (r * below).sum(-2, keepdim=True)
+        chance = torch.special.ndtr(sign * t)
+        f = (r * chance).sum(-2, keepdim=True)
         with torch.no_grad():
-            diagonal = (r * log_n.exp()).sum(-2)
-            slope = -t * (-components.log_scale).exp()  # ∂ log N/∂z
-            jacobian = torch.einsum("...cd,...cj->...dj", r * (below - f) * sign, slope)
-            jacobian = jacobian.tril(-1) + torch.diag_embed(diagonal)
+            shift = r * (chance - f) * sign
+            if isinstance(components, FullNormal):
+                identity = torch.eye(t.shape[-1], dtype=t.dtype, device=t.device)
+                slope = torch.linalg.solve_triangular(components.scale_tril, identity, upper=False)  # ∂t/∂z
+                terms = t.unsqueeze(-1) * slope
+                jacobian = torch.einsum("...cd,...cdj->...dj", r * (log_n - log_slope).exp(), slope)
+                jacobian = jacobian - torch.einsum("...cd,...cdj->...dj", shift, terms.cumsum(-2) - terms)
+            else:
+                jacobian = -torch.einsum("...cd,...cj->...dj", shift, t * log_slope.exp()).tril(-1)
+                jacobian = jacobian + torch.diag_embed((r * log_n.exp()).sum(-2))
         change = (sign * (f - f.detach())).squeeze(-2).unsqueeze(-1)
         moved: Tensor = torch.linalg.solve_triangular(jacobian, change, upper=False)
         return -moved.squeeze(-1)
