@@ -124,7 +124,7 @@ def estimate_log_prob(
     num_samples
         K ≥ 1: exactly so many samples are drawn.
     noise
-        Gives the standard normals of row i, shape (K, Z).
+        Gives the standard normals of row i, shape (K, N), with N = ``noise_size`` of q(z | x).
     samples_per_call
         How many samples are decoded at a time, by default as many as stay in the cache; no more than memory and
         rounding depend on it.
@@ -138,26 +138,24 @@ def estimate_log_prob(
     -------
     RowEstimates
         One entry per row.
+
+    Raises
+    ------
+    ConfigError
+        If there are no samples, or the noise has another shape.
     """
-    if num_samples < 1:
-        msg = f"the number of importance samples must be at least 1, got {num_samples}"
-        raise ConfigError(msg)
+    require_samples(num_samples)
     # One array per kind of number, made at the first row: small arrays kept from every row would lie between the large
     # ones that come and go, and the process would grow by gigabytes over ten thousand rows.
     columns: dict[str, Array] = {}
     prior, decoder = model.prior(), _in_bfloat16(model.decoder) if bfloat16 else model.decoder
-    size = samples_per_call or max(32, NUMBERS_PER_CALL // max(1, rows[:1].numel()))
     for i in range(len(rows)):
-        x, weights, total = rows[i : i + 1], LogMeanExp(), 0.0
+        x, weights = rows[i : i + 1], LogMeanExp()
         q = model.encoder(x)
-        z = q.rsample_from(noise(i).unsqueeze(1).to(q.mean))  # (K, 1, Z)
+        z = q.rsample_from(_checked(noise(i), (num_samples, q.noise_size)).unsqueeze(1).to(q.mean))  # (K, 1, Z)
         log_ratio = (prior.log_prob(z) - q.log_prob(z)).double()
         kl = kl_terms(q, prior, z)[0]
-        for start in range(0, num_samples, size):
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
-                log_p: Tensor = decoder(z[start : start + size]).log_prob(x).double()
-            weights.add(log_p + log_ratio[start : start + size])
-            total += float(log_p.sum())
+        total = add_log_weights(weights, decoder, x, z, log_ratio, samples_per_call, bfloat16)
         row: dict[str, Array] = {
             "log_prob": np.asarray(weights.value),
             "reconstruction": np.asarray(total / num_samples),
@@ -172,6 +170,51 @@ def estimate_log_prob(
         if progress is not None:
             progress(i + 1)
     return RowEstimates(**columns)
+
+
+def add_log_weights(
+    weights: LogMeanExp,
+    decoder: Callable[[Tensor], Distribution],
+    x: Tensor,
+    z: Tensor,
+    log_ratio: Tensor,
+    samples_per_call: int | None,
+    bfloat16: bool = False,
+) -> float:
+    """Feed log p(x | z) + log_ratio of one row to a mean of weights, and return the sum of log p(x | z).
+
+    Parameters
+    ----------
+    weights
+        What takes the log-weights in.
+    decoder
+        Gives p(x | z).
+    x, z, log_ratio
+        The row, shape (1, *E); samples, shape (K, 1, Z); log p(z) − log of the density they came from, shape (K, 1).
+    samples_per_call, bfloat16
+        As in ``estimate_log_prob``.
+    """
+    size, total = samples_per_call or max(32, NUMBERS_PER_CALL // max(1, x.numel())), 0.0
+    for start in range(0, len(z), size):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
+            log_p: Tensor = decoder(z[start : start + size]).log_prob(x).double()
+        weights.add(log_p + log_ratio[start : start + size])
+        total += float(log_p.sum())
+    return total
+
+
+def require_samples(num_samples: int) -> None:
+    """Raise unless there is at least one sample."""
+    if num_samples < 1:
+        msg = f"the number of importance samples must be at least 1, got {num_samples}"
+        raise ConfigError(msg)
+
+
+def _checked(noise: Tensor, shape: tuple[int, int]) -> Tensor:
+    if noise.shape != shape:
+        msg = f"the noise of a row must have shape {shape} (samples, noise_size of q), got {tuple(noise.shape)}"
+        raise ConfigError(msg)
+    return noise
 
 
 def _in_bfloat16(decoder: Callable[[Tensor], Distribution]) -> Callable[[Tensor], Distribution]:

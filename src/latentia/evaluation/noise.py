@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 
 def row_key(row: npt.NDArray[np.generic], seed: int, purpose: str) -> int:
@@ -45,5 +46,42 @@ class RowNoise:
         """Return uniforms on [0, 1) for row i."""
         return torch.rand(*shape, generator=self._seeded(i), dtype=dtype)
 
+    def generator(self, i: int) -> torch.Generator:
+        """Return a generator of row i's own, at its start: for samplers that draw as they go."""
+        return torch.Generator().manual_seed(row_key(self._rows[i], self._seed, self._purpose))
+
     def _seeded(self, i: int) -> torch.Generator:
         return self._generator.manual_seed(row_key(self._rows[i], self._seed, self._purpose))
+
+
+class RowStreams:
+    """Draws for a block of rows at once, each row from a generator of its own.
+
+    Parameters
+    ----------
+    generators
+        One a row; they advance with every draw.
+    like
+        Tensor whose dtype and device the draws take.
+    padding
+        Rows of zeros behind the last one, in place of draws.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator], like: Tensor, padding: int = 0) -> None:
+        self._generators, self._like, self._padding = generators, like, padding
+
+    def normal(self, count: int, size: int) -> Tensor:
+        """Return standard normals, shape (count, rows, size)."""
+        return self._stack([torch.randn(count, size, generator=g, dtype=self._like.dtype) for g in self._generators])
+
+    def uniform(self, count: int) -> Tensor:
+        """Return uniforms on [0, 1), shape (count, rows)."""
+        return self._stack([torch.rand(count, generator=g, dtype=self._like.dtype) for g in self._generators])
+
+    def sample(self, distribution: Distribution, count: int) -> Tensor:
+        """Draw from one distribution for every row, shape (count, rows, *event)."""
+        return self._stack([distribution.sample((count,), generator=g).to(self._like.dtype) for g in self._generators])  # type: ignore[call-arg]  # every density of this library takes a generator
+
+    def _stack(self, drawn: list[Tensor]) -> Tensor:
+        drawn += [torch.zeros_like(drawn[0])] * self._padding
+        return torch.stack(drawn, 1).to(self._like.device)
