@@ -12,7 +12,8 @@ import pytest
 from latentia.data import Support
 from latentia.errors import DataError
 
-ALL = ["binary", "levels:2", "levels:17", "levels:256", "levels:65536", "categories:5", "unit", "positive", "real"]
+ALL = ["binary", "levels:2", "levels:17", "levels:256", "levels:65536", "categories:5", "unit", "positive", "real",
+       "count", "columns:real", "columns:real*3;categories:3;count;real;positive;binary*2;unit;levels:300"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ALL)
@@ -26,7 +27,9 @@ def test_text_and_json_name_the_same_support(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "grey", "levels", "levels:", "levels:1", "levels:65537", "levels:-3", "levels:2.5", "binary:2", "Levels:4",
-     "levels:4 ", "categories", "real:1", "\x1b[2J", None, 3],
+     "levels:4 ", "categories", "real:1", "\x1b[2J", None, 3, "count:3", "columns", "columns:", "columns:real;",
+     "columns:columns:real", "columns:real*0", "columns:real*", "columns:real*65537", "columns:real*9999999",
+     "columns:real*40000;count*40000", "columns:levels:1", "columns:" * 9999],
 )  # fmt: skip
 def test_texts_that_name_none(text: Any) -> None:
     with pytest.raises(DataError) as caught:
@@ -35,7 +38,11 @@ def test_texts_that_name_none(text: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"kind": 3}, {"kind": "levels"}, {"kind": "levels", "levels": True},
-                                     {"kind": "levels", "levels": 4.0}, {"kind": "real", "more": 1}])  # fmt: skip
+                                     {"kind": "levels", "levels": 4.0}, {"kind": "real", "more": 1},
+                                     {"kind": "columns"}, {"kind": "columns", "columns": []},
+                                     {"kind": "columns", "columns": "real"}, {"kind": "columns", "columns": ["real"]},
+                                     {"kind": "real", "columns": [{"kind": "real"}]},
+                                     {"kind": "columns", "columns": [{"kind": "columns", "columns": []}]}])  # fmt: skip
 def test_json_that_is_none(content: Any) -> None:
     with pytest.raises(DataError):
         Support.from_json(content)
@@ -85,6 +92,7 @@ GOOD: dict[str, list[float]] = {
     "binary": [0, 1],
     "levels:17": [0, 16, 3],
     "categories:5": [0, 4],
+    "count": [0, 3, 2**31 - 1],
     "unit": [0, 1, 0.25],
     "positive": [1e-300, 7, 1e300],
     "real": [-1e300, 0, 3.5],
@@ -93,6 +101,7 @@ BAD: dict[str, list[float]] = {
     "binary": [2, -1, 0.5, np.inf],
     "levels:17": [17, -1, 3.5, np.inf],
     "categories:5": [5, -1, 0.5],
+    "count": [-1, 0.5, np.inf, 1e10],
     "unit": [1.0001, -0.0001, np.inf, -np.inf],
     "positive": [0, -1, np.inf],
     "real": [np.inf, -np.inf],
@@ -117,9 +126,31 @@ def test_refusal_teaches() -> None:
         Support("binary").check(np.array([[0, 130], [255, 1]], np.uint8), "the training rows")
     assert str(caught.value) == (
         "the training rows has values from 0 to 255 (for example 130), but the support 'binary' allows only 0 and 1: "
-        "change the values or pass the support that fits, 'binary', 'levels:K', 'unit', 'real', 'positive' or "
-        "'categories:K'"
+        "change the values or pass the support that fits, 'binary', 'levels:K', 'unit', 'real', 'positive', "
+        "'categories:K', 'count', or for a table one of these for each column, such as 'columns:real*2;categories:3'"
     )
+
+
+def test_columns_are_checked_one_by_one() -> None:
+    table = Support.parse("columns:real;categories:3;count")
+    good = np.array([[-1.5, 2, 7], [np.nan, 0, 100]])
+    table.check(good)
+    for column, value, words in [(0, np.inf, "finite numbers"), (1, 3, "the codes 0 to 2"), (2, -1, "whole numbers")]:
+        bad = good.copy()
+        bad[1, column] = value
+        with pytest.raises(DataError, match=rf"^column {column} of the data has .*example {value:g}\).*{words}"):
+            table.check(bad, "the data")
+    with pytest.raises(DataError, match=r"shape \(2, 2\), but .* a table with 3 columns"):
+        table.check(good[:, :2])
+    with pytest.raises(DataError, match="a table with 3 columns"):
+        table.check(good[:, :, None])
+
+
+@pytest.mark.parametrize("text", [*ALL, "columns:count;binary"])
+def test_masses_and_densities(text: str) -> None:
+    """A table has a mass only where no column has a density."""
+    continuous = any(word in text for word in ("unit", "positive", "real"))
+    assert Support.parse(text).is_discrete is not continuous
 
 
 def test_strided_and_mapped_arrays_are_checked(tmp_path: Path) -> None:
@@ -146,6 +177,9 @@ def test_strided_and_mapped_arrays_are_checked(tmp_path: Path) -> None:
         ("real", np.array([1.5], np.float64), np.float64),
         ("real", np.array([2**24 + 1], np.int32), np.float64),
         ("unit", np.array([True]), np.float32),
+        ("count", np.array([7.0, 2**31 - 1]), np.int32),
+        ("columns:count;categories:2", np.array([[7, 1]], np.int16), np.float32),
+        ("columns:count;categories:2", np.array([[2**31 - 1, 1]]), np.float64),
     ],
 )
 def test_storage_type(text: str, array: np.ndarray[Any, Any], expected: type) -> None:
