@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ BAD: dict[str, list[float]] = {
     "binary": [2, -1, 0.5, np.inf],
     "levels:17": [17, -1, 3.5, np.inf],
     "categories:5": [5, -1, 0.5],
-    "count": [-1, 0.5, np.inf, 1e10],
+    "count": [-1, 0.5, np.inf, 2.0**31],
     "unit": [1.0001, -0.0001, np.inf, -np.inf],
     "positive": [0, -1, np.inf],
     "real": [np.inf, -np.inf],
@@ -117,7 +118,8 @@ def test_values_inside_pass(text: str, values: list[float]) -> None:
 @pytest.mark.parametrize(("text", "value"), [(text, value) for text, values in BAD.items() for value in values])
 def test_values_outside_are_refused(text: str, value: float) -> None:
     array = np.array([*GOOD[text], value])
-    with pytest.raises(DataError, match=rf"^x has values from .* \(for example {value:g}\), but the support '{text}'"):
+    seen = re.escape(f"(for example {value:g}), but the support '{text}'")
+    with pytest.raises(DataError, match=rf"^x has values from .* {seen}"):
         Support.parse(text).check(array)
 
 
