@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, register_kl
 
-from latentia.distributions.base import full_precision, normal
+from latentia.distributions.base import full_precision, normal, without_autocast
 from latentia.distributions.full_normal import FullNormal, Gaussian
 from latentia.distributions.normal import LOG_2PI, DiagonalNormal, UnitNormal, kl_divergence
 from latentia.errors import ConfigError
 
 __all__ = ["Mixture"]
+
+_WITHOUT_DOUBLE = ("mps",)  # kinds of devices
 
 
 class Mixture(Distribution):
@@ -113,18 +115,20 @@ class Mixture(Distribution):
 
     def log_joint(self, value: Tensor) -> Tensor:
         """Return log w_c + log N(value; component c), shape (*S, *B, C), in nats; single or double precision."""
-        if isinstance(self.components, FullNormal):
-            return self.log_weights + self.components.log_prob(value.unsqueeze(-2))
-        return self.log_weights + _log_prob_of_each(self.components, value)
+        components = self.components
+        if isinstance(components, FullNormal) or value.device.type in _WITHOUT_DOUBLE:
+            return self.log_weights + components.log_prob(value.unsqueeze(-2))
+        return _log_joint_by_products(self.log_weights, components, value)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(value), shape (*S, *B), in nats."""
         if self.num_components == 1:
             return self.single().log_prob(value)
         joint = self.log_joint(value)
-        # The products are taken in double precision; what is left of the largest term needs no more than single.
+        # The products are taken in double precision; what is left of the largest term needs no more than single. Shares
+        # below e⁻⁸⁰ change no digit of the sum, and their exponentials, denormal numbers, take ten times as long.
         largest = joint.detach().amax(-1, keepdim=True)
-        sums = (joint - largest).to(self.log_weights.dtype).exp().sum(-1).log()
+        sums = joint.sub_(largest).to(self.log_weights.dtype).clamp_min(-80.0).exp().sum(-1).log()
         return (sums + largest.squeeze(-1)).to(self.log_weights.dtype)
 
     def rsample_from(self, noise: Tensor) -> Tensor:
@@ -137,7 +141,8 @@ class Mixture(Distribution):
         spread = components.scale_tril if isinstance(components, FullNormal) else components.log_scale
         parameters = (self.log_weights, components.loc, spread)
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
-            return z + self._implicit(z)
+            with without_autocast(z):
+                return z + self._implicit(z)
         return z
 
     def rsample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
@@ -151,7 +156,7 @@ class Mixture(Distribution):
             return self.rsample(sample_shape, generator)
 
     def _draw(self, noise: Tensor) -> Tensor:
-        chance = torch.special.ndtr(noise[..., 0])
+        chance = _normal_cdf(noise[..., 0])
         index = (chance.unsqueeze(-1) >= self.log_weights.exp().cumsum(-1)[..., :-1]).sum(-1)
         shape = torch.broadcast_shapes(index.shape, self._batch_shape)
         index = index.expand(shape)
@@ -189,9 +194,9 @@ class Mixture(Distribution):
         log_n = -0.5 * (t.square() + LOG_2PI) + log_slope
         r = (self.log_weights.unsqueeze(-1) + log_n.cumsum(-1) - log_n).softmax(-2)
         # Above the median everything is written with 1 − F, which keeps its digits there.
-        upper = (r * torch.special.ndtr(t)).sum(-2, keepdim=True).detach() > 0.5
+        upper = (r * _normal_cdf(t)).sum(-2, keepdim=True).detach() > 0.5
         sign = torch.where(upper, -1.0, 1.0).to(t.dtype)
-        chance = torch.special.ndtr(sign * t)
+        chance = _normal_cdf(sign * t)
         f = (r * chance).sum(-2, keepdim=True)
         with torch.no_grad():
             shift = r * (chance - f) * sign
@@ -209,28 +214,39 @@ class Mixture(Distribution):
         return -moved.squeeze(-1)
 
 
-def _log_prob_of_each(components: DiagonalNormal, value: Tensor) -> Tensor:
-    r"""Return log N(value; component c), shape (*S, *B, C), by one matrix product over z² and z.
+def _normal_cdf(x: Tensor) -> Tensor:
+    """Return Φ(x); torch's own loses its digits below −4 in single precision."""
+    return 0.5 * torch.erfc(-math.sqrt(0.5) * x)
+
+
+def _log_joint_by_products(log_weights: Tensor, components: DiagonalNormal, value: Tensor) -> Tensor:
+    r"""Return log w_c + log N(value; component c), shape (*S, *B, C), by one matrix product over z² and z.
 
     .. math:: -\tfrac12 \sum_d (z_d - \mu_d)^2/\sigma_d^2
               = (z^2, z) \cdot (-\tfrac12 \sigma^{-2}, \mu \sigma^{-2}) - \tfrac12 \sum_d \mu_d^2/\sigma_d^2
 
     Its terms are larger than their sum by the factor μ²/σ², so that it needs double precision; the sum over
-    (N, C, Z) numbers takes ten times as long.
+    (N, C, Z) numbers takes many times as long.
     """
-    if value.device.type == "mps":  # the one device without double precision
-        return components.log_prob(value.unsqueeze(-2))
-    loc = components.loc.double()
-    log_scale = components.log_scale.expand_as(components.loc).double()
-    precision = (-2.0 * log_scale).exp()
-    weighted = loc * precision
-    constant = -0.5 * (weighted * loc).sum(-1) - log_scale.sum(-1) - 0.5 * loc.shape[-1] * LOG_2PI
+    size, count = components.loc.shape[-1], log_weights.shape[-1]
     batch = components.batch_shape[:-1]
     shape = torch.broadcast_shapes(value.shape[:-1], batch)
-    samples = len(shape) - len(batch)
-    z = value.double().expand(*shape, -1).reshape(math.prod(shape[:samples]), *shape[samples:], -1).movedim(0, -2)
-    products = torch.cat([z.square(), z], -1) @ torch.cat([-0.5 * precision, weighted], -1).mT
-    return (products + constant.unsqueeze(-2)).movedim(-2, 0).reshape(*shape, -1)
+    lead, rows = shape[: len(shape) - len(batch)], shape[len(shape) - len(batch) :]
+    samples, total = math.prod(lead), math.prod(rows)
+
+    def flat(parameter: Tensor) -> Tensor:  # (R, C, ·): the components of every row of the batch
+        return parameter.expand(*rows, *parameter.shape[len(batch) :]).reshape(total, count, -1)
+
+    loc = flat(components.loc).double()
+    log_scale = flat(components.log_scale.expand_as(components.loc)).double()
+    precision = (-2.0 * log_scale).exp()
+    weighted = loc * precision
+    constant = -0.5 * (weighted * loc).sum(-1) - log_scale.sum(-1) - 0.5 * size * LOG_2PI
+    constant = constant + flat(log_weights.expand(*batch, count).unsqueeze(-1)).squeeze(-1)
+    z = value.double().expand(*shape, size).reshape(samples, total, size).movedim(0, 1)
+    factors = torch.cat([-0.5 * precision, weighted], -1).mT
+    joint = torch.baddbmm(constant.unsqueeze(1), torch.cat([z.square(), z], -1), factors)
+    return joint.movedim(1, 0).reshape(*shape, count)
 
 
 def _kl_single(p: Mixture | Gaussian, q: Mixture | Gaussian) -> Tensor:
