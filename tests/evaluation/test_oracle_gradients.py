@@ -209,7 +209,7 @@ class _Stub:
 
 
 def test_the_numbers_are_what_their_names_say() -> None:
-    """The gradient of the encoder is (0.2 + ε₁, 0), ε₁ the mean of the noise over the samples; the decoder's (2, −1)."""
+    """The gradient of the encoder is (0.2 + ε, 0), ε the mean of the noise over the samples; the decoder's (2, −1)."""
     stub = _Stub(_Plain(), _Plain())
     seen: list[Tensor] = []
 
