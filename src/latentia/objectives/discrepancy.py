@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from latentia.distributions import full_precision
+from latentia.distributions.base import without_autocast
 from latentia.errors import ConfigError
 from latentia.objectives.elbo import kl_terms
 from latentia.objectives.protocol import (
@@ -169,14 +170,15 @@ def _draw_prior(p: Distribution, num_samples: int, rows: int, noise: Tensor | No
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     # Autocast would take the product in half precision, and the difference of large numbers does not bear it.
-    with torch.autocast(a.device.type, enabled=False):
+    with without_autocast(a):
         squares = a.square().sum(-1).unsqueeze(-1) + b.square().sum(-1).unsqueeze(-2)
         return (squares - 2.0 * a @ b.mT).clamp_min(0.0)
 
 
 def _mean_off_diagonal(gram: Tensor) -> Tensor:
     n = gram.shape[-1]
-    return (gram.sum((-2, -1)) - gram.diagonal(dim1=-2, dim2=-1).sum(-1)) / (n * (n - 1))
+    own = torch.eye(n, dtype=torch.bool, device=gram.device)
+    return gram.masked_fill(own, 0.0).sum((-2, -1)) / (n * (n - 1))
 
 
 _KERNELS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
