@@ -3,5 +3,18 @@
 from latentia.networks.conv import ConvDecoder, ConvEncoder
 from latentia.networks.linear import Linear, linear
 from latentia.networks.mlp import ACTIVATIONS, MLP, Constant, OneHot, Scaled
+from latentia.networks.tables import ColumnInput, Log1p
 
-__all__ = ["ACTIVATIONS", "MLP", "Constant", "ConvDecoder", "ConvEncoder", "Linear", "OneHot", "Scaled", "linear"]
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "ColumnInput",
+    "Constant",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Linear",
+    "Log1p",
+    "OneHot",
+    "Scaled",
+    "linear",
+]
