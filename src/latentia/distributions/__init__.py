@@ -1,5 +1,6 @@
 """Densities that torch lacks or computes slowly, and the divergences between them; all in nats."""
 
+from latentia.distributions.autoregressive import AutoregressiveBernoulli
 from latentia.distributions.base import FactorisedDistribution, full_precision
 from latentia.distributions.columns import Columns
 from latentia.distributions.continuous import ContinuousBernoulli, Laplace, StudentT
@@ -14,6 +15,7 @@ from latentia.distributions.mixture import Mixture
 from latentia.distributions.normal import DiagonalNormal, UnitNormal, kl_divergence, kl_per_dimension
 
 __all__ = [
+    "AutoregressiveBernoulli",
     "Bernoulli",
     "Binomial",
     "Categorical",

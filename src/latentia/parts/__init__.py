@@ -1,5 +1,6 @@
 """Modules that return a distribution: priors p(z), posteriors q(z | x) and likelihoods p(x | z)."""
 
+from latentia.parts.autoregressive import LocalAutoregressiveLikelihood
 from latentia.parts.flows import FlowPosterior, FlowPrior
 from latentia.parts.likelihoods import Likelihood
 from latentia.parts.likelihoods_correlated import FullGaussianLikelihood, LowRankGaussianLikelihood
@@ -37,6 +38,7 @@ __all__ = [
     "LaplaceLikelihood",
     "LearnedNormal",
     "Likelihood",
+    "LocalAutoregressiveLikelihood",
     "LowRankGaussianLikelihood",
     "MixedLikelihood",
     "MixtureOfGaussians",
