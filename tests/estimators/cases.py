@@ -55,6 +55,27 @@ def unit(shape: tuple[int, ...], seed: int = 0) -> Array:
     return grey
 
 
+MIXED = "columns:real;categories:3;count;positive;binary;unit;levels:40;real"
+
+
+def mixed(rows: int = 80, seed: int = 0) -> Array:
+    """Return a table whose columns are of the kinds of MIXED and depend on one another, float64."""
+    rng = np.random.default_rng(seed)
+    score = rng.normal(size=rows)
+    near = score + 0.3 * rng.normal(size=(8, rows))
+    columns = [
+        200.0 + 30.0 * near[0],
+        np.digitize(near[1], [-0.5, 0.5]),
+        rng.poisson(np.exp(1.0 + near[2])),
+        np.exp(3.0 + 0.01 * near[3]),
+        near[4] > 0,
+        1 / (1 + np.exp(-near[5])),
+        np.clip(20 + 8 * near[6], 0, 39).astype(int),
+        -1e-3 * near[7],
+    ]
+    return np.stack([np.asarray(column, np.float64) for column in columns], 1)
+
+
 def raised(call: Callable[[], object], kind: type[BaseException]) -> str:
     """Return the message of the error that a call raises."""
     try:

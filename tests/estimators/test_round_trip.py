@@ -14,7 +14,7 @@ from torch import nn
 import latentia as lt
 from latentia.data import Support
 from latentia.errors import ConfigError, DataError
-from tests.estimators.cases import Array, binary, levels, raised, table, unit, vae
+from tests.estimators.cases import MIXED, Array, binary, levels, mixed, raised, table, unit, vae
 
 SHAPES = [(8, 8), (28, 20), (28, 28), (32, 32, 3), (64, 64)]
 
@@ -32,14 +32,16 @@ def check_round_trip(model: Any, x: Array, folder: Path, network: Any = None) ->
     assert scores.shape == (n,)
     assert np.isfinite(scores).all()
     assert model.posterior(x).sd.min() > 0
-    if support.kind in ("binary", "levels", "categories"):
+    if support.is_discrete:
         support.check(drawn)
-        assert drawn.dtype == np.uint8
+        assert drawn.dtype == (np.int32 if support.kind == "count" else np.uint8)
         assert reconstructed.min() >= 0
-        assert reconstructed.max() <= (support.levels or 2) - 1
+        assert support.kind == "count" or reconstructed.max() <= (support.levels or 2) - 1
         model.transform(drawn.astype(bool) if support.kind == "binary" else drawn)
     else:
         assert drawn.dtype.kind == "f"
+        if model.likelihood_name_ in ("continuous_bernoulli", "log_normal", "mixed"):
+            support.check(drawn)
     np.testing.assert_array_equal(model.inverse_transform(z), reconstructed)
     model.save(folder)
     loaded = lt.load(folder, device="cpu", network=network)
@@ -73,8 +75,10 @@ DATA: Mapping[str, tuple[Array, dict[str, Any], str]] = {
     "256 levels": (levels((40, 4, 4)), {}, "discretized_logistic"),
     "1000 levels": (levels((40, 4), 256).astype(np.int64) * 3, {"support": "levels:1000"}, "discretized_logistic"),
     "categories": (levels((40, 6), 4), {"support": "categories:4"}, "categorical"),
-    "unit": (unit((40, 4, 4)), {"support": "unit"}, "gaussian"),
-    "positive": (np.exp(table(40, 3) / 10), {"support": "positive"}, "gaussian"),
+    "unit": (unit((40, 4, 4)), {"support": "unit"}, "continuous_bernoulli"),
+    "positive": (np.exp(table(40, 3) / 10), {"support": "positive"}, "log_normal"),
+    "counts": (np.random.default_rng(0).poisson(9.0, (40, 4, 4)), {"support": "count"}, "negative_binomial"),
+    "table": (mixed(40), {"support": MIXED}, "mixed"),
     "real": (table(40, 5), {}, "gaussian"),
     "whole numbers": (levels((40, 5), 9).astype(np.int32) - 4, {}, "gaussian"),
 }
@@ -113,6 +117,17 @@ LIKELIHOODS: list[tuple[Any, str]] = [
     ("gaussian_fixed", "real"),
     (lt.likelihood("gaussian_fixed", variance=0.25), "real"),
     (lt.likelihood("gaussian", min_scale=0.05), "positive"),
+    ("gaussian_low_rank:rank=2", "real"),
+    ("laplace", "real"),
+    (lt.likelihood("laplace", scale="network"), "unit"),
+    ("student_t", "real"),
+    (lt.likelihood("student_t", degrees=3.0, scale="shared"), "positive"),
+    ("continuous_bernoulli", "unit"),
+    ("log_normal", "positive"),
+    (lt.likelihood("log_normal", variance="network"), "positive"),
+    ("negative_binomial", "counts"),
+    ("negative_binomial:dispersion=network", "counts"),
+    ("discretized_logistic_mixture:components=2", "17 levels"),
 ]
 
 
@@ -126,6 +141,18 @@ def test_every_likelihood_with_every_network(likelihood: Any, name: str, network
             return
         x = np.resize(x, (12, 5, 4))
     check_round_trip(vae(likelihood=likelihood, network=network, **options), x, tmp_path / "model")
+
+
+def test_a_full_covariance_is_for_few_numbers_and_networks_that_give_them(tmp_path: Path) -> None:
+    model = vae(likelihood="gaussian_full")
+    check_round_trip(model, table(40, 4), tmp_path / "model")
+    assert "at most 128" in raised(lambda: model.fit(table(40, 129)), ConfigError)
+    image = unit((12, 4, 4))  # 16 × 19/2 outputs: not as many for every pixel
+    assert "gaussian_low_rank" in raised(
+        lambda: vae(likelihood="gaussian_full", network="conv").fit(image), ConfigError
+    )
+    alone = lt.IndependentPixels(likelihood="gaussian_full")
+    assert "PPCA or VAE" in raised(lambda: alone.fit(table(40, 4)), ConfigError)
 
 
 @pytest.mark.parametrize("binarize", ["static", "dynamic", "threshold"])

@@ -173,6 +173,15 @@ class Categorical(FactorisedDistribution):
         return (noise.unsqueeze(-1) >= cumulative).sum(-1).to(self.logits.dtype)
 
 
+def variance_over_levels(density: FactorisedDistribution, levels: int) -> Tensor:
+    """Return the variance of elements with the values 0 … levels − 1, summed over these, shape (*B, *E)."""
+    first = second = torch.zeros_like(density._like)
+    for level in range(levels):
+        mass = density.log_prob_elements(torch.full_like(density._like, float(level))).exp()
+        first, second = first + level * mass, second + level**2 * mass
+    return second - first.square()
+
+
 class DiscretizedLogistic(FactorisedDistribution):
     r"""A logistic density integrated over the unit cell of each integer level; the end cells take the tails.
 
@@ -211,6 +220,11 @@ class DiscretizedLogistic(FactorisedDistribution):
         """
         scale, top = self.log_scale.exp(), self.levels - 1.0
         return scale * (F.softplus(self.loc / scale) - F.softplus((self.loc - top) / scale))
+
+    @property
+    def variance(self) -> Tensor:
+        """Variances, shape (*B, *E), summed over the levels one by one."""
+        return variance_over_levels(self, self.levels)
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return log p of every element, shape (*S, *B, *E), in nats."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from latentia.distributions.base import FactorisedDistribution, full_precision, uniform
-from latentia.distributions.discrete import DiscretizedLogistic
+from latentia.distributions.discrete import DiscretizedLogistic, variance_over_levels
 
 
 class DiscretizedLogisticMixture(FactorisedDistribution):
@@ -48,11 +48,7 @@ class DiscretizedLogisticMixture(FactorisedDistribution):
     @property
     def variance(self) -> Tensor:
         """Variances, shape (*B, *E), summed over the levels one by one."""
-        first = second = torch.zeros_like(self._like)
-        for level in range(self.levels):
-            mass = self.log_prob_elements(torch.full_like(self._like, float(level))).exp()
-            first, second = first + level * mass, second + level**2 * mass
-        return second - first.square()
+        return variance_over_levels(self, self.levels)
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return log p of every element, shape (*S, *B, *E), in nats."""

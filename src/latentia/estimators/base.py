@@ -318,8 +318,7 @@ class GenerativeEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scik
     @property
     def _discrete_dims(self) -> int:
         """D where the model gives a probability mass, 0 where it gives a density."""
-        discrete = self.preprocessing_.model_support.kind in ("binary", "levels", "categories")
-        return int(np.prod(self.event_shape_)) if discrete else 0
+        return int(np.prod(self.event_shape_)) if self.preprocessing_.model_support.is_discrete else 0
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")

@@ -151,7 +151,8 @@ def diagnose(
         # Both are unbiased for p(x), and so is their mean; the larger one of the two would not be.
         best = np.logaddexp(annealed.log_prob, sampled.log_prob) - math.log(2.0)
         gaps = inference_gaps(model, x, noise=streams, log_prob=best)
-    shift = vae.preprocessing_.log_jacobian
+    pre = vae.preprocessing_
+    shift = pre.log_jacobian(rows)
     prior: Any = model.prior()
     return Diagnosis(
         n=len(rows),
@@ -167,12 +168,14 @@ def diagnose(
         prior=_shifted(plain, shift, "log_prob"),
         annealed=_shifted(annealed, shift, "log_prob"),
         gaps=_shifted(gaps, shift, "amortised", "diagonal", "full", "log_prob"),
-        bidirectional=_shifted(both, shift, "lower", "upper"),
+        bidirectional=_shifted(
+            both, pre.log_jacobian(pre.restore(both.rows).reshape(len(both.rows), -1)), "lower", "upper"
+        ),
     )
 
 
-def _shifted(result: T, shift: float, *names: str) -> T:
-    """Return the result in the units passed in: a change of units adds the same to every log-density."""
+def _shifted(result: T, shift: float | Array, *names: str) -> T:
+    """Return the result in the units passed in: a change of units adds the same to every log-density of a row."""
     changes: dict[str, Any] = {name: getattr(result, name) + shift for name in names}
     shifted: T = dataclasses.replace(result, **changes)  # type: ignore[type-var]  # every ruler's result is a dataclass
     return shifted

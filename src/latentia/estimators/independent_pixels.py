@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latentia.errors import ConfigError
 from latentia.estimators.base import Array, GenerativeEstimator
 from latentia.estimators.choices import Named
 from latentia.estimators.likelihoods import LikelihoodChoice
@@ -70,8 +71,20 @@ class IndependentPixels(GenerativeEstimator):
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
         self._resolve_likelihood(rows)
+        if self.likelihood_.correlates:
+            raise ConfigError(
+                f"IndependentPixels has independent elements, which a {self.likelihood_.name} likelihood has not: "
+                "choose 'gaussian', or PPCA or VAE for elements that depend on each other"
+            )
         self.preprocessing_ = Preprocessing.fit(
-            rows, self.support_, self.event_shape_, self._binarizing(), self.seed_, "float64", self._names()
+            rows,
+            self.support_,
+            self.event_shape_,
+            self._binarizing(),
+            self.seed_,
+            "float64",
+            self._names(),
+            self.likelihood_.units(self.support_),
         )
         self.device_, self.num_threads_ = torch.device("cpu"), torch.get_num_threads()
         module, stored = self._build(self._spec()), self.preprocessing_.store(rows)
@@ -87,8 +100,7 @@ class IndependentPixels(GenerativeEstimator):
     def _build(self, spec: Mapping[str, Any]) -> IndependentPixelsModel:
         choice = LikelihoodChoice.from_json(spec["likelihood"])
         support, shape = self.preprocessing_.model_support, self.event_shape_
-        outputs = choice.outputs(support) * int(np.prod(shape))
-        network: nn.Module = Constant(outputs)
+        network: nn.Module = Constant(choice.outputs(support, shape))
         return IndependentPixelsModel(choice.build(network, shape, support)).double()
 
     def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
@@ -101,7 +113,7 @@ class IndependentPixels(GenerativeEstimator):
         return exact_evaluation(
             type(self).__name__,
             self.likelihood_name_,
-            log_prob + self.preprocessing_.log_jacobian,
+            log_prob + self.preprocessing_.log_jacobian(rows),
             kind=EXACT,
             num_parameters=self.num_parameters_,
             discrete_dims=self._discrete_dims,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from latentia.data import Support
 from latentia.errors import ConfigError, CorruptedError
 from latentia.estimators.limits import Whole
-from latentia.networks import MLP, ConvDecoder, ConvEncoder, Linear, OneHot, Scaled
+from latentia.networks import MLP, ColumnInput, ConvDecoder, ConvEncoder, Linear, Log1p, OneHot, Scaled
 from latentia.storage import show
 
 __all__ = [
@@ -53,34 +53,66 @@ def build_networks(
     support: Support,
     latent_dim: int,
     encoder_outputs: int,
-    outputs_per_element: int,
+    decoder_outputs: int,
     hidden: Sequence[int],
     activation: str,
     initialisation: str,
 ) -> tuple[nn.Module, nn.Module]:
     """Return the encoder's and the decoder's network.
 
-    The encoder maps (..., *E) to (..., encoder_outputs) and the decoder (..., L) to (..., k·D). Grey levels reach the
-    encoder divided by their range, categories as indicators.
+    The encoder maps (..., *E) to (..., encoder_outputs) and the decoder (..., L) to (..., decoder_outputs). Grey levels
+    reach the encoder divided by their range, counts as log(1 + x), categories as indicators.
     """
     shape: Sequence[int] = tuple(event_shape)
-    one_hot = support.kind == "categories"
     if name == "conv":
-        if one_hot:
+        if support.kind == "categories":
             raise ConfigError('network="conv" does not take categories: choose network="mlp"')
+        per_pixel, rest = divmod(decoder_outputs, math.prod(shape))
+        if rest:
+            raise ConfigError(
+                'network="conv" gives as many numbers for each pixel, which a gaussian_full likelihood does not take: '
+                'choose network="mlp" or likelihood="gaussian_low_rank"'
+            )
         channels = (32, 64, 128) if min(shape[:2]) > 32 else (32, 64)
         encoder: nn.Module = ConvEncoder(shape, encoder_outputs, channels, activation)
-        decoder: nn.Module = ConvDecoder(latent_dim, shape, outputs_per_element, channels, activation)
+        decoder: nn.Module = ConvDecoder(latent_dim, shape, per_pixel, channels, activation)
     else:
         widths = () if name == "linear" else tuple(hidden)
-        in_shape = (*shape, support.levels) if one_hot and support.levels else shape
-        encoder = MLP(in_shape, widths, encoder_outputs, activation, initialisation)
-        decoder = MLP(latent_dim, widths[::-1], outputs_per_element * math.prod(shape), activation, initialisation)
-    if one_hot and support.levels:
-        encoder = OneHot(encoder, support.levels)
-    elif support.kind == "levels" and support.levels:
-        encoder = Scaled(encoder, 1.0 / (support.levels - 1))
-    return encoder, decoder
+        encoder = MLP(_encoder_shape(shape, support), widths, encoder_outputs, activation, initialisation)
+        decoder = MLP(latent_dim, widths[::-1], decoder_outputs, activation, initialisation)
+    return _behind(encoder, support), decoder
+
+
+def _encoder_shape(shape: Sequence[int], support: Support) -> Sequence[int]:
+    """Return the shape of what the encoder's network sees of an item."""
+    if support.columns is not None:
+        given = _columns(support)
+        return (len(given["numbers"]) + len(given["counts"]) + sum(given["levels"]),)
+    return (*shape, support.levels) if support.kind == "categories" and support.levels else shape
+
+
+def _behind(encoder: nn.Module, support: Support) -> nn.Module:
+    """Return the encoder behind what data of this support are to a network."""
+    if support.columns is not None:
+        return ColumnInput(encoder, **_columns(support))
+    if support.kind == "count":
+        return Log1p(encoder)
+    if support.kind == "categories" and support.levels:
+        return OneHot(encoder, support.levels)
+    return Scaled(encoder, 1.0 / (support.levels - 1)) if support.kind == "levels" and support.levels else encoder
+
+
+def _columns(support: Support) -> dict[str, Any]:
+    """Return the arguments of ``ColumnInput`` for a table."""
+    kinds = list(enumerate(support.columns or ()))
+    numbers = [(i, part) for i, part in kinds if part.kind not in ("count", "categories")]
+    return {
+        "numbers": [i for i, _ in numbers],
+        "factors": [1.0 / (part.levels - 1) if part.levels else 1.0 for _, part in numbers],
+        "counts": [i for i, part in kinds if part.kind == "count"],
+        "categories": [i for i, part in kinds if part.kind == "categories"],
+        "levels": [part.levels for _, part in kinds if part.kind == "categories"],
+    }
 
 
 class OneAxis(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from latentia.data import Support
-from latentia.errors import warn
+from latentia.errors import ConfigError, warn
 from latentia.estimators.base import Array, LatentEstimator
 from latentia.estimators.limits import Choice, Limit, Whole
 from latentia.estimators.preprocessing import Preprocessing
@@ -75,6 +75,11 @@ class PPCA(LatentEstimator):
         self.random_state = random_state
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
+        if self.support_.columns is not None:
+            raise ConfigError(
+                f"PPCA gives one Gaussian to all columns, but the data are a table of the kinds '{self.support_}': "
+                "choose VAE, or pass support='real' to take every column as a real number"
+            )
         # Learned only for its check that squares do not overflow.
         Preprocessing.fit(rows, Support("real"), (rows.shape[1],), None, self.seed_, "float64", self._names())
         # Isotropic noise has a meaning only in the units passed in: nothing is standardised.
@@ -113,7 +118,8 @@ class PPCA(LatentEstimator):
     def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
         x = self.module_.sample(n, generator)
         # A draw of x + u lies in the cell above x; the Gaussian's tails reach beyond the levels.
-        top = (self.preprocessing_.model_support.levels or 2) - 1
+        support = self.preprocessing_.model_support
+        top = None if support.kind == "count" else (support.levels or 2) - 1
         return x.floor().clamp(0, top) if self._discrete_dims else x
 
     def _evaluate_rows(

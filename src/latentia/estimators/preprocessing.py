@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from latentia.evaluation import RowNoise
 __all__ = ["Preprocessing", "column_moments", "describe_column", "warn_of_constants"]
 
 Array = npt.NDArray[Any]
+_LOG_LIMITS = -700.0, 700.0  # of what double precision can be the exponential of
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,17 @@ class Preprocessing:
     event_shape
         Shape of one item.
     binarize
-        None, "static" or "dynamic" (a draw with the grey value as probability: fixed by seed and row for evaluation,
+        None, "static", "dynamic" (a draw with the grey value as probability: fixed by seed and row for evaluation,
         anew in every training step for "dynamic") or "threshold" (above half of the range).
     seed
         Of the binarisation.
     shift, scale
-        Standardisation of reals: x ↦ (x − shift)/scale, shapes (D,) for tables, () for images; None for discrete data.
+        Standardisation of reals, or of their logarithms: y ↦ (y − shift)/scale, shapes (D,) for tables, () for images;
+        0 and 1 for the columns of a table that are left as they are; None where nothing is standardised.
     dtype
-        Of standardised rows: "float32" or "float64".
+        Of rows of reals and of tables: "float32" or "float64".
+    logarithm
+        Where the logarithm is taken first, shape of ``scale``; None for nowhere.
     """
 
     support: Support
@@ -49,6 +53,7 @@ class Preprocessing:
     shift: npt.NDArray[np.float64] | None = None
     scale: npt.NDArray[np.float64] | None = None
     dtype: str = "float32"
+    logarithm: npt.NDArray[np.bool_] | None = None
 
     @classmethod
     def fit(
@@ -60,16 +65,32 @@ class Preprocessing:
         seed: int,
         dtype: str,
         names: tuple[str, ...] | None = None,
+        units: Sequence[str] = ("standard",),
     ) -> Preprocessing:
-        """Learn the standardisation from training rows, shape (N, D), where the support is real.
+        """Learn the standardisation from training rows, shape (N, D).
 
         Tables are standardised column by column, images with one mean and one deviation for all pixels. The unit of
         a constant column is its value (1 for zeros), so that nothing depends on the units passed in.
+
+        Parameters
+        ----------
+        rows, support, event_shape, binarize, seed, dtype
+            As the attributes.
+        names
+            Of the columns, for errors.
+        units
+            What the likelihood is a density of: "plain" for the data as they are, "standard" or "log" (the standardised
+            logarithm); once for all, or for each column of a table. Discrete data are always plain.
         """
-        if support.kind in ("binary", "levels", "categories") or binarize is not None:
-            return cls(support, event_shape, binarize, seed)
+        if binarize is not None or (support.columns is None and (support.is_discrete or units == ("plain",))):
+            plain_reals = support.kind == "unit" and binarize is None
+            return cls(support, event_shape, binarize, seed, dtype=dtype if plain_reals else "float32")
         axis = 0 if len(event_shape) == 1 else None
-        values = rows.astype(np.float64, copy=False)
+        logarithm, kept = (np.array([unit == word for unit in units]) for word in ("log", "plain"))
+        if len(units) == 1:
+            whole = np.shape(rows[0]) if axis == 0 else ()
+            logarithm, kept = np.broadcast_to(logarithm[0], whole), np.broadcast_to(kept[0], whole)
+        values = _logarithms(rows.astype(np.float64, copy=False), logarithm)
         with np.errstate(over="ignore", invalid="ignore"):
             shift, scale = np.asarray(values.mean(axis)), np.asarray(values.std(axis))
         if not np.isfinite(scale).all():
@@ -80,24 +101,32 @@ class Preprocessing:
                 "double precision: rescale it"
             )
         # A spread that is only the rounding of a large constant is no spread.
-        constant = scale <= 1e-12 * np.abs(shift)
+        constant = scale <= 1e-12 * np.where(logarithm, np.maximum(np.abs(shift), 1.0), np.abs(shift))
         first = values[0] if axis == 0 else values[0, 0]
         shift = np.where(constant, first, shift)
-        scale = np.where(constant, np.where(shift == 0, 1.0, np.abs(shift)), scale)
-        return cls(support, event_shape, None, seed, shift, scale, dtype)
+        scale = np.where(constant, np.where((shift == 0) | logarithm, 1.0, np.abs(shift)), scale)
+        shift, scale = np.where(kept, 0.0, shift), np.where(kept, 1.0, scale)
+        return cls(support, event_shape, None, seed, shift, scale, dtype, logarithm if logarithm.any() else None)
 
     @property
     def model_support(self) -> Support:
-        """Support of the rows that the model sees."""
+        """Support of the rows that the model sees, before any standardisation."""
         return Support("binary") if self.binarize else self.support
 
-    @property
-    def log_jacobian(self) -> float:
-        """What is added to log p of a standardised row to make it a density in the units passed in, nats."""
+    def log_jacobian(self, rows: Array) -> float | npt.NDArray[np.float64]:
+        """Return what is added to log p of a model's rows to make it a density in the units passed in, nats.
+
+        One number for all rows (N, D); where logarithms are taken, one for each, shape (N,): minus the sum of log x.
+        """
         if self.scale is None:
             return 0.0
         repeats = 1 if self.scale.ndim else math.prod(self.event_shape)
-        return -repeats * float(np.log(self.scale).sum())
+        constant = -repeats * float(np.log(self.scale).sum())
+        if self.logarithm is None:
+            return constant
+        where = np.broadcast_to(self.logarithm, rows.shape)
+        summed: npt.NDArray[np.float64] = constant - np.log(rows, where=where, out=np.zeros(rows.shape)).sum(1)
+        return summed
 
     def store(self, rows: Array, *, training: bool = False) -> Array:
         """Return rows (N, D) in the type a model takes, shape (N, *E).
@@ -107,10 +136,13 @@ class Preprocessing:
         if self.binarize and rows.dtype != np.bool_ and not (training and self.binarize == "dynamic"):
             rows = self._binarized(self.support.cast(rows))
         elif self.scale is not None and self.shift is not None:
-            scaled = (rows - self.shift) / self.scale
+            values = rows if self.logarithm is None else _logarithms(rows.astype(np.float64), self.logarithm)
+            scaled = (values - self.shift) / self.scale
             self._check_squares(scaled, rows)
             # Adding zero turns −0 into 0: equal numbers must have equal bytes, which key their noise.
             rows = scaled.astype(self.dtype) + np.zeros((), self.dtype)
+        elif self.support.kind == "unit" and not self.binarize:
+            rows = rows.astype(self.dtype) + np.zeros((), self.dtype)
         else:
             self._check_squares(rows, rows)
             rows = self.support.cast(rows)
@@ -132,11 +164,27 @@ class Preprocessing:
             )
 
     def restore(self, values: Array) -> Array:
-        """Return standardised values, shape (N, *E), in the units passed in; others as they are."""
+        """Return values of the model, shape (N, *E), in the units passed in; others as they are."""
         if self.scale is None or self.shift is None:
             return values
-        flat = values.reshape(len(values), -1).astype(np.float64)
-        return (flat * self.scale + self.shift).reshape(values.shape)
+        flat = values.reshape(len(values), -1).astype(np.float64) * self.scale + self.shift
+        if self.logarithm is not None:  # a positive number stays one, however far out the draw
+            flat = np.where(
+                self.logarithm, np.exp(flat.clip(*_LOG_LIMITS), where=self.logarithm, out=flat.copy()), flat
+            )
+        return flat.reshape(values.shape)
+
+    def expectation(self, density: Any) -> Tensor:
+        """Return what ``restore`` turns into E[x] under a density of the model, shape (…, *E).
+
+        That is the density's mean; where logarithms were taken, log E[x] = m + s μ + s² σ²/2 for a Gaussian with the
+        mean μ and variance σ² of (log x − m)/s. Categories have their most probable code.
+        """
+        mean: Tensor = density.mode if self.model_support.kind == "categories" else density.mean
+        if self.logarithm is None or self.scale is None:
+            return mean
+        half = torch.from_numpy(np.where(self.logarithm, 0.5 * self.scale, 0.0)).to(mean)
+        return torch.where(half > 0, mean + half * density.variance, mean)
 
     @property
     def noise_kind(self) -> Literal["bytes255", "uniform"] | None:
@@ -178,6 +226,8 @@ class Preprocessing:
             "shift": None if self.shift is None else self.shift.tolist(),
             "scale": None if self.scale is None else self.scale.tolist(),
             "dtype": self.dtype,
+            # The first release had no logarithms: without them it can read what is written here.
+            **({} if self.logarithm is None else {"logarithm": self.logarithm.tolist()}),
         }
 
     @classmethod
@@ -199,7 +249,21 @@ class Preprocessing:
         if arrays[1] is not None and not (arrays[1] > 0).all():
             raise DataError("the stored standardisation has a scale that is not above 0")
         support = Support.from_json(content["support"])
-        return cls(support, tuple(shape), binarize, seed, shift=arrays[0], scale=arrays[1], dtype=dtype)
+        logarithm = None if content.get("logarithm") is None else np.asarray(content["logarithm"])
+        if logarithm is not None and (
+            arrays[1] is None or logarithm.dtype != bool or logarithm.shape != arrays[1].shape
+        ):
+            raise DataError("the stored logarithms do not fit the stored standardisation")
+        if support.columns is not None and (arrays[1] is None or list(arrays[1].shape) != [len(support.columns)]):
+            raise DataError("the stored standardisation does not fit the stored columns")
+        return cls(support, tuple(shape), binarize, seed, arrays[0], arrays[1], dtype, logarithm)
+
+
+def _logarithms(values: npt.NDArray[np.float64], where: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return values with the logarithm taken of some columns, or of all."""
+    if not where.any():
+        return values
+    return np.log(values, where=np.broadcast_to(where, values.shape), out=values.copy())
 
 
 def warn_of_constants(pre: Preprocessing, rows: Array, min_scale: float, names: tuple[str, ...] | None = None) -> None:
@@ -217,14 +281,19 @@ def warn_of_constants(pre: Preprocessing, rows: Array, min_scale: float, names: 
         Of the columns, if they have any.
     """
     found = np.flatnonzero(np.ptp(rows.reshape(len(rows), -1), axis=0) == 0)
+    if (kinds := pre.support.columns) is not None:  # masses and walls know no spread
+        found = np.array([i for i in found if kinds[i].kind in ("real", "positive")], np.intp)
     if pre.scale is None or not len(found):
         return
-    floors = min_scale * np.broadcast_to(pre.scale, math.prod(pre.event_shape))[found]
+    width = math.prod(pre.event_shape)
+    floors = min_scale * np.broadcast_to(pre.scale, width)[found]
+    logarithm = pre.logarithm is not None and bool(np.broadcast_to(pre.logarithm, width)[found[0]])
     first = describe_column(int(found[0]), pre.event_shape, names)
     more = "" if len(found) == 1 else f" and {len(found) - 1:,} more"
     warn(
-        f"{first}{more} {'is' if len(found) == 1 else 'are'} constant in the training data: the standard deviation is "
-        f"held at its floor of {floors[0]:.3g}, on which log p(x) depends; leave what is constant out"
+        f"{first}{more} {'is' if len(found) == 1 else 'are'} constant in the training data: the standard deviation "
+        f"{'of the logarithm ' if logarithm else ''}is held at its floor of {floors[0]:.3g}, on which log p(x) "
+        "depends; leave what is constant out"
     )
 
 

@@ -269,7 +269,8 @@ class VAE(LatentEstimator):
         if self.patience is not None and (valid is None or len(valid) == 0):
             raise ConfigError("patience needs validation rows: pass X_valid or a validation_fraction above 0")
         binarize, names = self._binarizing(), self._names()
-        pre = Preprocessing.fit(rows, self.support_, self.event_shape_, binarize, self.seed_, dtype, names)
+        units = self.likelihood_.units(self.support_)
+        pre = Preprocessing.fit(rows, self.support_, self.event_shape_, binarize, self.seed_, dtype, names, units)
         self.preprocessing_ = pre
         self.network_name_ = choose_network(self.network, self.event_shape_) if isinstance(self.network, str) else "own"
         self.device_ = resolve_device(self.device)
@@ -347,12 +348,7 @@ class VAE(LatentEstimator):
         return q.mean, q.stddev
 
     def _decode(self, z: Tensor) -> Tensor:
-        density = self.module_.decoder(z)
-        if self.support_.kind == "categories":  # codes have no mean
-            codes: Tensor = density.logits.argmax(-1).to(z.dtype)
-            return codes
-        mean: Tensor = density.mean
-        return mean
+        return self.preprocessing_.expectation(self.module_.decoder(z))
 
     def _sample_rows(self, n: int, generator: torch.Generator) -> Tensor:
         z = self.module_.prior().sample((n,), generator=generator)
@@ -409,7 +405,7 @@ class VAE(LatentEstimator):
             num_samples=k,
             num_parameters=self.num_parameters_,
             discrete_dims=self._discrete_dims,
-            log_jacobian=self.preprocessing_.log_jacobian,
+            log_jacobian=self.preprocessing_.log_jacobian(rows),
             precision=precision if self._dtype == torch.float32 else "float64",
         )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from latentia.errors import ConfigError
@@ -21,6 +22,8 @@ from latentia.parts import GaussianLikelihood, VampPrior, initial_pseudo_inputs
 
 if TYPE_CHECKING:
     from latentia.estimators.vae import VAE
+
+T = TypeVar("T", float, npt.NDArray[np.float64])
 
 __all__ = ["build_module", "check_encoder", "start_at_data"]
 
@@ -51,7 +54,7 @@ def build_module(vae: VAE, spec: Mapping[str, Any]) -> VariationalAutoencoder:
             support=support,
             latent_dim=latents,
             encoder_outputs=family.outputs(latents),
-            outputs_per_element=likelihood.outputs(support),
+            decoder_outputs=likelihood.outputs(support, vae.event_shape_),
             hidden=widths_of(vae.hidden),
             activation=vae.activation,
             initialisation=vae.initialisation,
@@ -90,9 +93,11 @@ def start_at_data(vae: VAE, rows: Array) -> None:
     likelihood: Any = vae.module_.decoder
     if not isinstance(likelihood.network, MLP):
         return
-    if vae._discrete_dims:  # smoothed by one observation of either end
-        n = len(rows)
-        mean = (n * mean + top) / (n + 2.0)
+    if vae._discrete_dims and vae.support_.columns is None:
+        mean = _smoothed(mean, top, len(rows))
+    for i, part in enumerate(vae.support_.columns or ()):
+        if part.is_discrete:
+            mean[i] = _smoothed(mean[i], float((part.levels or 2) - 1), len(rows))
     with torch.no_grad():
         bias = likelihood.raw_from_moments(torch.from_numpy(mean), torch.from_numpy(variance))
         likelihood.network.last_bias.copy_(bias)
@@ -102,6 +107,11 @@ def start_at_data(vae: VAE, rows: Array) -> None:
             likelihood.network.last_weight.unflatten(0, (-1, len(constant)))[:, constant] = 0.0
             if likelihood.variance == "per_output":
                 likelihood.log_scale.view(-1)[constant] = math.log(likelihood.min_scale)
+
+
+def _smoothed(mean: T, top: float, n: int) -> T:
+    """Return the mean of n discrete values and one more of either end."""
+    return (n * mean + top) / (n + 2.0)
 
 
 @torch.no_grad()

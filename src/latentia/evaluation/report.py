@@ -165,7 +165,7 @@ def sampled_evaluation(
     num_samples: int,
     num_parameters: int,
     discrete_dims: int,
-    log_jacobian: float,
+    log_jacobian: float | npt.NDArray[np.float64],
     precision: str,
 ) -> Evaluation:
     """Return the evaluation of a model from its importance-sampled rows.
@@ -179,7 +179,7 @@ def sampled_evaluation(
     discrete_dims
         D where the model gives a mass, 0 where it gives a density.
     log_jacobian
-        Added to every log p and to the reconstruction: the change of units.
+        Added to every log p and to the reconstruction: the change of units, one for all rows or one for each.
     """
     log_prob = estimates.log_prob + log_jacobian
     elbo = estimates.elbo + log_jacobian
@@ -196,7 +196,7 @@ def sampled_evaluation(
         elbo=float(elbo.mean()),
         elbo_standard_error=standard_error(elbo),
         rate=float(kl.sum()),
-        distortion=-float(estimates.reconstruction.mean()) - log_jacobian,
+        distortion=-float(estimates.reconstruction.mean()) - float(np.mean(log_jacobian)),
         kl_per_dimension=[float(k) for k in kl],
         active_units=int(active_units(estimates.posterior_mean).sum()),
         effective_sample_size=float(estimates.effective_sample_size.mean()),
