@@ -158,7 +158,7 @@ def annealed_importance_sampling(
             columns["step_size"][i] = float(last[j])
         if progress is not None:
             progress(block.indices[-1] + 1)
-    message = few_moves(columns["acceptance"])
+    message = few_moves(columns["acceptance"], annealing)
     if message is not None:
         warn(message)
     return AnnealedEstimates(**columns, annealing=annealing)

@@ -28,8 +28,9 @@ PILOT_MOVES = 300
 PILOT_WARMUP = 25
 # Steepness of the sigmoid: Grosse, Ghahramani and Adams 2015 and Wu et al. 2017 take 4.
 STEEPNESS = 4.0
-# Below it the chains hardly move, and the bound is loose.
+# Below it the chains hardly move, and the bound is loose; a row needs some moves before that can be said of it.
 LEAST_ACCEPTANCE = 0.2
+MOVES_TO_JUDGE = 32
 SCHEDULES = ("sigmoidal", "linear")
 STARTS = ("prior", "posterior")
 
@@ -258,8 +259,10 @@ def _rows_per_block(annealing: Annealing, device: torch.device) -> int:
     return unit * max(1, math.ceil(wanted / (unit * chains)))
 
 
-def few_moves(acceptance: Array) -> str | None:
+def few_moves(acceptance: Array, annealing: Annealing) -> str | None:
     """Return a sentence where the moves of more than one row in a hundred are mostly refused, else None."""
+    if annealing.num_chains * (annealing.num_temperatures - 1) < MOVES_TO_JUDGE:
+        return None
     stuck = int((acceptance < LEAST_ACCEPTANCE).sum())
     if stuck <= 0.01 * len(acceptance):
         return None

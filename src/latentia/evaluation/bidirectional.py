@@ -152,7 +152,7 @@ def bidirectional_monte_carlo(
             columns["acceptance"][i] = 0.5 * float(up.acceptance[j] + down.acceptance[j])
         if progress is not None:
             progress(block.indices[-1] + 1)
-    message = few_moves(columns["acceptance"])
+    message = few_moves(columns["acceptance"], annealing)
     if message is not None:
         warn(message)
     return BidirectionalBounds(**columns, annealing=annealing, rows=rows.cpu().numpy(), latents=latents.cpu().numpy())

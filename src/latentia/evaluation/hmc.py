@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -88,7 +89,12 @@ def _weighted(weights: Sequence[float], values: tuple[Tensor, ...]) -> Tensor:
 
 
 def leapfrog(
-    density: Terms, point: Point, momentum: Tensor, weights: Sequence[float], step_size: Tensor, num_steps: int
+    evaluate: Callable[[Tensor], Point],
+    point: Point,
+    momentum: Tensor,
+    weights: Sequence[float],
+    step_size: Tensor,
+    num_steps: int,
 ) -> tuple[Point, Tensor]:
     r"""Follow Hamilton's equations for L steps.
 
@@ -101,8 +107,8 @@ def leapfrog(
 
     Parameters
     ----------
-    density
-        Maps z, shape (C, R, Z), to its terms.
+    evaluate
+        Gives the terms and gradients at z, shape (C, R, Z).
     point
         Where to start; its gradients are used, so that L steps cost L evaluations.
     momentum
@@ -121,7 +127,7 @@ def leapfrog(
     """
     momentum = torch.addcmul(momentum, step_size, point.gradient(weights), value=0.5)
     for step in range(1, num_steps + 1):
-        point = Point.at(density, torch.addcmul(point.z, step_size, momentum))
+        point = evaluate(torch.addcmul(point.z, step_size, momentum))
         momentum = torch.addcmul(momentum, step_size, point.gradient(weights), value=1.0 if step < num_steps else 0.5)
     return point, momentum
 
@@ -136,7 +142,9 @@ def transition(
 
     Parameters
     ----------
-    density, point, weights, num_steps
+    density
+        Maps z, shape (C, R, Z), to the terms of log f.
+    point, weights, num_steps
         As in ``leapfrog``.
     step_size
         ε of every row, shape (R,), which each move varies by up to a fifth.
@@ -151,7 +159,7 @@ def transition(
     chains, _, size = point.z.shape
     momentum, level = streams.normal(chains, size), streams.uniform(chains + 1)
     step = step_size * (1.0 + JITTER * (2.0 * level[-1] - 1.0))
-    proposal, end = leapfrog(density, point, momentum, weights, step.unsqueeze(-1), num_steps)
+    proposal, end = leapfrog(partial(Point.at, density), point, momentum, weights, step.unsqueeze(-1), num_steps)
     gain = proposal.log_prob(weights) - point.log_prob(weights)
     gain = gain - 0.5 * (end.square().sum(-1) - momentum.square().sum(-1))
     probability = torch.where(gain.isfinite(), gain.clamp(max=0.0).exp(), 0.0)

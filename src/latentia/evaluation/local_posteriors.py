@@ -55,11 +55,11 @@ class Full:
     Parameters
     ----------
     mean, factor
-        m, shape (R, Z), and F, a lower Cholesky factor, shape (R, Z, Z).
+        m, shape (R, Z), and F, a lower Cholesky factor, shape (R, Z, Z) or (Z, Z).
     """
 
     def __init__(self, mean: Tensor, factor: Tensor) -> None:
-        self.mean, self.factor = mean.detach(), factor.detach()
+        self.mean, self.factor = mean.detach(), factor.detach().expand(len(mean), -1, -1)
         self.parameters = [torch.zeros_like(self.mean), torch.zeros_like(self.mean), torch.zeros_like(self.factor)]
 
     def distribution(self, parameters: list[Tensor]) -> FullNormal:

@@ -68,7 +68,6 @@ class PriorEstimates(Measured):
         )
 
 
-@torch.inference_mode()
 def prior_monte_carlo(
     model: LatentVariableModel,
     rows: Tensor,
@@ -125,14 +124,9 @@ def prior_monte_carlo(
     True
     """
     require_samples(num_samples)
-    prior = model.prior()
     log_prob, size = np.empty(len(rows)), np.empty(len(rows))
     for i in range(len(rows)):
-        x, weights, generator = rows[i : i + 1], LogMeanExp(), noise(i)
-        for start in range(0, num_samples, SAMPLES_PER_DRAW):
-            count = min(SAMPLES_PER_DRAW, num_samples - start)
-            z = prior.sample((count, 1), generator=generator)  # type: ignore[call-arg]  # every prior takes one
-            add_log_weights(weights, model.decoder, x, z, z.new_zeros(count, 1), samples_per_call)
+        weights = _weights(model, rows[i : i + 1], num_samples, noise(i), samples_per_call)
         log_prob[i], size[i] = weights.value, weights.effective_sample_size
         if progress is not None:
             progress(i + 1)
@@ -144,3 +138,16 @@ def prior_monte_carlo(
             f"{len(rows)} rows, where its log p(x) is too low: use importance sampling from q(z | x), or more samples"
         )
     return found
+
+
+@torch.inference_mode()
+def _weights(
+    model: LatentVariableModel, x: Tensor, num_samples: int, generator: torch.Generator, samples_per_call: int | None
+) -> LogMeanExp:
+    """Return the mean of p(x | z) over draws from the prior, for one row of shape (1, *E)."""
+    weights, prior = LogMeanExp(), model.prior()
+    for start in range(0, num_samples, SAMPLES_PER_DRAW):
+        count = min(SAMPLES_PER_DRAW, num_samples - start)
+        z = prior.sample((count, 1), generator=generator)  # type: ignore[call-arg]  # every prior takes one
+        add_log_weights(weights, model.decoder, x, z, z.new_zeros(count, 1), samples_per_call)
+    return weights
