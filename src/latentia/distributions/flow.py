@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Transform
 
 from latentia.distributions.base import full_precision, normal, without_autocast
+from latentia.distributions.last_draw import LastDraw
 from latentia.distributions.normal import LOG_2PI
 from latentia.errors import ConfigError
 
@@ -28,8 +29,8 @@ class Flow(Distribution):
               - \sum_i \log \sigma_i, \qquad \epsilon = g^{-1}\!\left( \frac{z - \mu}{\sigma} \right)
 
     ``rsample_from`` goes through g and ``log_prob`` through its inverse; but the density of the very tensor that was
-    drawn last is kept from its draw, so that a bound never pays for the inverse. It is then a function of the noise and
-    of the parameters: for a derivative with respect to z alone, detach the draw first.
+    drawn last comes from its noise, so that a bound never pays for the inverse. For its derivative with respect to z
+    alone, detach the draw first.
 
     The mean and standard deviation have no closed form. They are averages over fixed, evenly spread noise (mirrored and
     whitened, so that they are exact where g is affine), the same for every row and at every call, without gradient.
@@ -51,7 +52,7 @@ class Flow(Distribution):
         self.loc, self.log_scale = full_precision(loc), full_precision(log_scale)
         self.transform: Any = transform  # zuko gives every transform the method call_and_ladj
         self.moment_draws = moment_draws
-        self._drawn: tuple[Tensor, Tensor | int, Tensor] | None = None
+        self._last: LastDraw[tuple[Tensor, Tensor]] = LastDraw()
         super().__init__(self.loc.shape[:-1], self.loc.shape[-1:], validate_args=False)
 
     @property
@@ -76,23 +77,19 @@ class Flow(Distribution):
 
     def rsample_from(self, noise: Tensor) -> Tensor:
         """Return μ + σ g(ε) for standard normal ε of shape (*S, *B, Z): the reparameterised draw."""
+        noise = noise.to(self.loc.dtype)
         with without_autocast(noise):
             moved, log_slope = self.transform.call_and_ladj(noise)
-        z = torch.addcmul(self.loc, self.log_scale.exp(), moved)
-        self._drawn = (z, _version(z), self._density(noise, -log_slope))
-        return z
+        return self._last.keep(torch.addcmul(self.loc, self.log_scale.exp(), moved), (noise, -log_slope))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(value), shape (*S, *B), in nats."""
-        if self._drawn is not None and value is self._drawn[0]:
-            z, version, log_p = self._drawn
-            # Without a gradient to the draw, the parameters may still need one through the density alone.
-            if (z.requires_grad or not torch.is_grad_enabled()) and _unchanged(z, version):
-                return log_p
-        standard = (value - self.loc) * (-self.log_scale).exp()
-        with without_autocast(value):
-            noise, log_slope = self.transform.inv.call_and_ladj(standard)
-        return self._density(noise, log_slope)
+        known = self._last.recall(value)
+        if known is None:
+            with without_autocast(value):
+                known = self.transform.inv.call_and_ladj((value - self.loc) * (-self.log_scale).exp())
+        noise, log_slope = known  # log|det ∂ε/∂((z − μ)/σ)|
+        return -0.5 * (noise.square().sum(-1) + self.noise_size * LOG_2PI) + log_slope - self.log_scale.sum(-1)
 
     def rsample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
         """Draw with a gradient to the parameters, shape (*S, *B, Z)."""
@@ -102,10 +99,6 @@ class Flow(Distribution):
         """Draw without gradient, shape (*S, *B, Z)."""
         with torch.no_grad():
             return self.rsample(sample_shape, generator)
-
-    def _density(self, noise: Tensor, log_slope: Tensor) -> Tensor:
-        """Return the density from the noise and log|det ∂ε/∂((z − μ)/σ)|."""
-        return -0.5 * (noise.square().sum(-1) + self.noise_size * LOG_2PI) + log_slope - self.log_scale.sum(-1)
 
     @functools.cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
@@ -121,15 +114,6 @@ class Flow(Distribution):
             mean = total / len(noise)
             variance = (squares / len(noise) - mean.square()).clamp_min(0.0)
             return torch.addcmul(self.loc, self.log_scale.exp(), mean), variance * (2.0 * self.log_scale).exp()
-
-
-def _version(z: Tensor) -> Tensor | int:
-    """Return what tells whether z has been changed in place: its counter, or a copy where torch keeps none."""
-    return z.clone() if z.is_inference() else z._version
-
-
-def _unchanged(z: Tensor, version: Tensor | int) -> bool:
-    return torch.equal(z, version) if isinstance(version, Tensor) else z._version == version
 
 
 @functools.cache

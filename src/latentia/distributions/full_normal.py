@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution, register_kl
 
 from latentia.distributions.base import full_precision, normal, without_autocast
+from latentia.distributions.last_draw import LastDraw
 from latentia.distributions.normal import LOG_2PI, DiagonalNormal, UnitNormal
 from latentia.errors import ConfigError
 
@@ -23,6 +24,9 @@ class FullNormal(Distribution):
     r"""A Gaussian vector with a full covariance, given by its lower Cholesky factor.
 
     .. math:: \log p(x) = -\tfrac12 \|C^{-1}(x - \mu)\|^2 - \sum_i \log C_{ii} - \tfrac Z2 \log 2\pi
+
+    The density of the very tensor that was drawn last comes from its noise, which is exact however nearly singular C
+    is. For its derivative with respect to x alone, detach the draw first.
 
     Parameters
     ----------
@@ -48,6 +52,7 @@ class FullNormal(Distribution):
     def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
         self.loc = full_precision(loc)
         self.scale_tril = full_precision(scale_tril)
+        self._last: LastDraw[Tensor] = LastDraw()
         batch = torch.broadcast_shapes(self.loc.shape[:-1], self.scale_tril.shape[:-2])
         super().__init__(batch, self.loc.shape[-1:], validate_args=False)
 
@@ -102,13 +107,17 @@ class FullNormal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(value), shape (*S, *B), in nats."""
-        return -0.5 * (self.whiten(value).square().sum(-1) + log_det(self) + self.noise_size * LOG_2PI)
+        noise = self._last.recall(value)
+        standard = self.whiten(value) if noise is None else noise
+        return -0.5 * (standard.square().sum(-1) + log_det(self) + self.noise_size * LOG_2PI)
 
     def rsample_from(self, noise: Tensor) -> Tensor:
         """Return μ + C ε for standard normal ε of shape (*S, *B, Z): the reparameterised draw."""
+        noise = noise.to(self.scale_tril.dtype)
         columns, shape = _as_columns(noise, self.scale_tril.shape[:-2])
         with without_autocast(noise):
-            return self.loc + _as_rows(self.scale_tril @ columns, shape)
+            z = self.loc + _as_rows(self.scale_tril @ columns, shape)
+        return self._last.keep(z, noise)
 
     def rsample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
         """Draw with a gradient to the parameters, shape (*S, *B, Z)."""

@@ -7,9 +7,10 @@ from torch import Tensor
 
 __all__ = ["LOG_SCALE_LIMIT", "bounded", "bounded_log_scale", "bounded_offset"]
 
-# Beyond e^±9 neither the KL nor its gradient says anything useful, and float16 and float32 come near their limits.
-LOG_SCALE_LIMIT = 9.0
-HALF_LIMIT = 5.0
+# Beyond e^±9 neither the KL nor its gradient says anything useful, and float32 comes near its limits. float16 ends at
+# 65504, which the gradients σ² and z σ ε have to stay below as well.
+LOG_SCALE_LIMIT, HALF_LOG_SCALE_LIMIT = 9.0, 5.0
+OFFSET_LIMIT, HALF_OFFSET_LIMIT = 8103.0, 20.0
 
 
 def bounded(raw: Tensor, low: float | None, high: float | None) -> Tensor:
@@ -26,14 +27,11 @@ def bounded(raw: Tensor, low: float | None, high: float | None) -> Tensor:
 
 
 def bounded_log_scale(raw: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return log σ, kept within ±9; within −9 and 5 where it was computed in float16.
-
-    float16 ends at 65504, which the gradient σ² has to stay below as well.
-    """
-    return bounded(raw, -LOG_SCALE_LIMIT, HALF_LIMIT if dtype == torch.float16 else LOG_SCALE_LIMIT)
+    """Return log σ, kept within ±9; within −9 and 5 where ``dtype``, in which it was computed, is float16."""
+    return bounded(raw, -LOG_SCALE_LIMIT, HALF_LOG_SCALE_LIMIT if dtype == torch.float16 else LOG_SCALE_LIMIT)
 
 
-def bounded_offset(raw: Tensor) -> Tensor:
-    """Return what stands below a Cholesky factor's diagonal, kept within ±e⁹: the largest standard deviation."""
-    limit = 8103.0
+def bounded_offset(raw: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return what stands below a Cholesky factor's diagonal, kept within ±e⁹; within ±20 where it was in float16."""
+    limit = HALF_OFFSET_LIMIT if dtype == torch.float16 else OFFSET_LIMIT
     return bounded(raw, -limit, limit)

@@ -111,7 +111,7 @@ class FullGaussian(nn.Module):
         check_width(self, out.shape[-1], self.outputs(z))
         loc, log_diagonal, below = full_precision(out).split([z, z, z * (z - 1) // 2], -1)
         diagonal = torch.diag_embed(bounded_log_scale(log_diagonal, out.dtype).exp())
-        return FullNormal(loc, diagonal + _strictly_lower(bounded_offset(below), z))
+        return FullNormal(loc, diagonal + _strictly_lower(bounded_offset(below, out.dtype), z))
 
 
 def _strictly_lower(values: Tensor, size: int) -> Tensor:
