@@ -40,6 +40,10 @@ def test_a_text_with_options_is_the_choice_that_the_function_returns() -> None:
         ({"objective": "score_function"}, "choose num_samples of at least 2"),
         ({"objective": "beta_tc", "batch_size": 1}, "compares the rows of a batch: choose a batch_size of at least 2"),
         ({"objective": "score_function:baseline=mean", "batch_size": 1}, "compares the rows of a batch"),
+        (
+            {"objective": "mmd", "batch_size": 35, "validation_fraction": 0.1},
+            "the last batch of 35 would be a single one",
+        ),
         ({"objective": "elbo:capacity_epochs=3"}, "give a capacity too"),
         ({"objective": "elbo:capacity=3,free_bits=1"}, "give one of them"),
         ({"objective": "beta_tc", "prior": "mixture"}, "use a standard or learned diagonal normal prior"),

@@ -121,7 +121,7 @@ class ObjectiveChoice(NamedPart):
             return functools.partial(iwae, num_samples=self.draws(num_samples))
         return self.bound(num_samples, 0)
 
-    def check(self, *, num_samples: int, batch_size: int, beta: float, warms_up: bool) -> None:
+    def check(self, *, num_samples: int, weighs_divergence: bool) -> None:
         """Refuse what makes no sense together.
 
         Raises
@@ -129,7 +129,7 @@ class ObjectiveChoice(NamedPart):
         ConfigError
             With the argument to change.
         """
-        if not self.row.weighs_divergence and (beta != 1.0 or warms_up):
+        if weighs_divergence and not self.row.weighs_divergence:
             raise ConfigError(
                 f"objective={self.name!r} has no divergence to weigh: leave beta and kl_warmup_epochs out"
             )
@@ -139,14 +139,31 @@ class ObjectiveChoice(NamedPart):
                 "the leave_one_out baseline is the mean of a row's other samples: choose num_samples of at least 2, "
                 'or objective="score_function:baseline=mean"'
             )
-        if self.whole_batches and batch_size < 2:
-            raise ConfigError(
-                f"objective={self.name!r} compares the rows of a batch: choose a batch_size of at least 2"
-            )
         if self.values.get("capacity") is not None and self.values.get("free_bits") is not None:
             raise ConfigError("free_bits and capacity both say how many nats z may carry: give one of them")
         if self.values.get("capacity_epochs") and self.values.get("capacity") is None:
             raise ConfigError("capacity_epochs says how long the capacity takes to grow: give a capacity too")
+
+    def check_batches(self, num_rows: int, batch_size: int) -> None:
+        """Refuse batches of a single row where rows are compared.
+
+        Raises
+        ------
+        ConfigError
+            With the last batch's rows, where that is the short one.
+        """
+        if not self.whole_batches:
+            return
+        size = min(batch_size, num_rows)
+        if size < 2:
+            raise ConfigError(
+                f"objective={self.name!r} compares the rows of a batch: choose a batch_size of at least 2"
+            )
+        if num_rows % size == 1 and self.row.part is not beta_tc:
+            raise ConfigError(
+                f"objective={self.name!r} compares the rows of a batch, and with {num_rows:,} training rows the last "
+                f"batch of {size} would be a single one: choose another batch_size"
+            )
 
 
 def objective(name: str, **options: Any) -> ObjectiveChoice:

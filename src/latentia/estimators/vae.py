@@ -255,17 +255,15 @@ class VAE(LatentEstimator):
 
     def _fit_rows(self, rows: Array, valid: Array | None) -> None:
         dtype = "float64" if self.precision == "float64" else "float32"
-        ObjectiveChoice.resolve(self.objective).check(
-            num_samples=int(self.num_samples),
-            batch_size=min(int(self.batch_size), len(rows)),
-            beta=self.beta,
-            warms_up=self.kl_warmup_epochs > 0,
-        )
+        weighs = self.beta != 1.0 or self.kl_warmup_epochs > 0
+        objective = ObjectiveChoice.resolve(self.objective)
+        objective.check(num_samples=int(self.num_samples), weighs_divergence=weighs)
         self._resolve_likelihood(rows)
         if valid is None and self.validation_fraction > 0 and len(rows) >= _MIN_ROWS_TO_SPLIT:
             kept, held = split_rows(len(rows), self.seed_, 1.0 - self.validation_fraction)
             rows, valid = rows[kept], rows[held]
             self.info_["n_train"] = len(kept)
+        objective.check_batches(len(rows), int(self.batch_size))
         if self.patience is not None and (valid is None or len(valid) == 0):
             raise ConfigError("patience needs validation rows: pass X_valid or a validation_fraction above 0")
         binarize, names = self._binarizing(), self._names()
@@ -292,7 +290,7 @@ class VAE(LatentEstimator):
             min(int(self.batch_size), len(rows)),
             micro_batch_size=None if resumed is None else resumed.micro_batch_size,
             # With other steps it would not be the run that was begun, nor the objective that compares a batch's rows.
-            retry=resumed is None and not ObjectiveChoice.resolve(self.objective).whole_batches,
+            retry=resumed is None and not objective.whole_batches,
         )
         self.history_ = [dict(row) for row in result.history]
         self.n_iter_, self.best_epoch_, self.skipped_steps_ = result.epochs, result.best_epoch, result.skipped_steps
