@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from latentia.errors import ConfigError
 from latentia.estimators.base import Array
@@ -18,7 +19,13 @@ from latentia.estimators.networks import build_networks, own_networks, widths_of
 from latentia.estimators.preprocessing import column_moments
 from latentia.models import VariationalAutoencoder
 from latentia.networks import MLP
-from latentia.parts import GaussianLikelihood, VampPrior, initial_pseudo_inputs
+from latentia.parts import (
+    Likelihood,
+    LocationScaleLikelihood,
+    MixedLikelihood,
+    VampPrior,
+    initial_pseudo_inputs,
+)
 
 if TYPE_CHECKING:
     from latentia.estimators.vae import VAE
@@ -101,12 +108,20 @@ def start_at_data(vae: VAE, rows: Array) -> None:
     with torch.no_grad():
         bias = likelihood.raw_from_moments(torch.from_numpy(mean), torch.from_numpy(variance))
         likelihood.network.last_bias.copy_(bias)
-        if isinstance(likelihood, GaussianLikelihood) and not (variance > 0).all():
-            # A constant is known from the start: no weights, no spread, and so no gradient that would move it.
-            constant = torch.from_numpy(variance == 0)
-            likelihood.network.last_weight.unflatten(0, (-1, len(constant)))[:, constant] = 0.0
-            if likelihood.variance == "per_output":
-                likelihood.log_scale.view(-1)[constant] = math.log(likelihood.min_scale)
+        if not (variance > 0).all():
+            _hold_constants(likelihood, likelihood.network.last_weight, torch.from_numpy(variance == 0))
+
+
+def _hold_constants(part: Likelihood, weight: Tensor, constant: Tensor) -> None:
+    """Start at what is known of constant elements: no weights, no spread, and so no gradient that would move them."""
+    if isinstance(part, MixedLikelihood):
+        slices = weight.split([block.num_outputs for block, _ in part.blocks])
+        for (block, at), own in zip(part.blocks, slices, strict=True):
+            _hold_constants(block, own, constant[at])
+    elif isinstance(part, LocationScaleLikelihood):
+        weight.unflatten(0, (-1, len(constant)))[:, constant] = 0.0
+        if part.scale == "per_output":
+            part.log_scale.view(-1)[constant] = math.log(part.min_scale)
 
 
 def _smoothed(mean: T, top: float, n: int) -> T:

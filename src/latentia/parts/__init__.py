@@ -2,7 +2,7 @@
 
 from latentia.parts.autoregressive import LocalAutoregressiveLikelihood
 from latentia.parts.flows import FlowPosterior, FlowPrior
-from latentia.parts.likelihoods import Likelihood
+from latentia.parts.likelihoods import Likelihood, LocationScaleLikelihood
 from latentia.parts.likelihoods_correlated import FullGaussianLikelihood, LowRankGaussianLikelihood
 from latentia.parts.likelihoods_discrete import (
     BernoulliLikelihood,
@@ -39,6 +39,7 @@ __all__ = [
     "LearnedNormal",
     "Likelihood",
     "LocalAutoregressiveLikelihood",
+    "LocationScaleLikelihood",
     "LowRankGaussianLikelihood",
     "MixedLikelihood",
     "MixtureOfGaussians",
