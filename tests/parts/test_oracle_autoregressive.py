@@ -136,6 +136,13 @@ def test_mean_of_a_row_does_not_depend_on_its_neighbours_or_on_the_call() -> Non
     torch.testing.assert_close(part(z[2]).mean, together[2])
 
 
+def test_no_rows_are_no_rows() -> None:
+    p = _part((4, 4), 2)(_z(0))
+    assert p.sample((2,)).shape == (2, 0, 4, 4)
+    assert p.mean.shape == (0, 4, 4)
+    assert p.log_prob(torch.zeros(4, 4)).shape == (0,)
+
+
 @each_shape
 def test_samples_axis_and_batch_axis_give_the_same_as_a_loop(shape: tuple[int, int], block: int) -> None:
     part, z = _part(shape, block), _z(4, 3)  # K, B

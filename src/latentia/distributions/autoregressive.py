@@ -1,6 +1,6 @@
 """A binary image whose pixels depend on their neighbours: each block of pixels given those before it, in raster order.
 
-Letters: S sample shape, B batch shape, H × W image, T blocks of m pixels each, F features and C channels of a block.
+Letters: S sample shape, B batch shape, H × W image, k maps of it, T blocks of m = b × b pixels, C channels of context.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from latentia.distributions.base import full_precision, uniform
 from latentia.distributions.discrete import Bernoulli
@@ -34,15 +35,15 @@ class Walk(Protocol):
 
 
 class BlockConditional(Protocol):
-    """What the density asks of a network: logits of a block, given the blocks before it and features of its own."""
+    """What the density asks of a network: logits of a block, given the blocks before it and numbers of its own."""
 
     block: int
 
     def context(self, x: Tensor) -> Tensor:
         """Map blocks (N, H / b, W / b, m) to contexts (N, T, C), each of earlier blocks only."""
 
-    def logits(self, context: Tensor, features: Tensor) -> Tensor:
-        """Map contexts (..., C) and features (..., F) to (..., 2^m − 1) log-odds, one for each path into the block."""
+    def logits(self, context: Tensor, numbers: Tensor) -> Tensor:
+        """Map contexts (..., C) and numbers of blocks (..., k·m) to (..., 2^m − 1) log-odds, one for each path."""
 
     def walk(self, n: int) -> Walk:
         """Return a walk over the blocks of n images that are not known yet."""
@@ -66,28 +67,30 @@ class AutoregressiveBernoulli(Distribution):
     .. math:: \log p(x) = \sum_{t=1}^{T} \sum_{j=1}^{m} \log \mathrm{Bernoulli}(x_{tj};\ \sigma(a_{tj} +
               g(c_t, f_t)_{\pi(x_{t,<j})}))
 
-    where a and f are the distribution's parameters, c_t is a context computed from the blocks before t, and π numbers
-    the paths into a block: a pixel has one logit for every outcome of the pixels before it in its block, so that each
-    block has an arbitrary joint law given its context. The context depends on x alone: it is computed once for each x,
-    however many batch axes it meets.
+    where f_t are the parameters of block t, a among them, c_t is a context computed from the blocks before t, and π
+    numbers the paths into a block: a pixel has one logit for every outcome of the pixels before it in its block, so
+    that each block has an arbitrary joint law given its context. The context depends on x alone: it is computed once
+    for each x, however many batch axes it meets.
 
     Parameters
     ----------
-    offsets
-        a: log-odds of every pixel, added for each of its paths, shape (*B, H, W).
-    features
-        f: what else is known of each pixel, shape (*B, F / m, H, W).
+    maps
+        f: k numbers for each pixel, shape (*B, k, H, W). The first map is a: log-odds, added on each of its paths.
     conditional
         The network behind c and g.
     """
 
     arg_constraints = {}  # noqa: RUF012 - the name and type that torch prescribes
 
-    def __init__(self, offsets: Tensor, features: Tensor, conditional: BlockConditional) -> None:
-        super().__init__(offsets.shape[:-2], offsets.shape[-2:], validate_args=False)
-        self.conditional = conditional
-        self._offsets = blocks(offsets, conditional.block).flatten(-3, -2)  # (*B, T, m)
-        self._features = blocks(features, conditional.block).movedim(-4, -2).flatten(-4, -3).flatten(-2)  # (*B, T, F)
+    def __init__(self, maps: Tensor, conditional: BlockConditional) -> None:
+        super().__init__(maps.shape[:-3], maps.shape[-2:], validate_args=False)
+        self.conditional, self._pixels = conditional, conditional.block**2
+        k, height, width = maps.shape[-3:]
+        # Torch leaves an empty tensor as it is here, hence the shape in words.
+        cut = F.pixel_unshuffle(maps, conditional.block).reshape(
+            *self._batch_shape, k * self._pixels, height * width // self._pixels
+        )
+        self._numbers = cut.transpose(-2, -1).contiguous()  # (*B, T, k·m)
 
     def logits(self, value: Tensor) -> Tensor:
         """Return the log-odds of every pixel given the pixels before it in value, shape (*S, *B, H, W)."""
@@ -100,17 +103,17 @@ class AutoregressiveBernoulli(Distribution):
 
     def _block_logits(self, x: Tensor) -> Tensor:
         """Return the log-odds of the pixels of blocks (*S, *B, H / b, W / b, m), shape (*S, *B, T, m)."""
-        context = self.conditional.context(x.reshape(-1, *x.shape[-3:]).to(self._offsets.dtype))
+        context = self.conditional.context(x.reshape(-1, *x.shape[-3:]).to(self._numbers.dtype))
         context = context.reshape(*x.shape[:-3], *context.shape[1:])
-        paths = full_precision(self.conditional.logits(context, self._features))  # (*S, *B, T, 2^m − 1)
+        paths = full_precision(self.conditional.logits(context, self._numbers))  # (*S, *B, T, 2^m − 1)
         taken = _paths(x.flatten(-3, -2)).expand(*paths.shape[:-1], -1)
-        return paths.gather(-1, taken) + full_precision(self._offsets)
+        return paths.gather(-1, taken) + full_precision(self._numbers[..., : self._pixels])
 
     @torch.no_grad()
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
         """Draw images of zeros and ones, shape (*S, *B, H, W), one block after the other; no gradients."""
-        noise = uniform((*sample_shape, *self._offsets.shape), full_precision(self._offsets), generator)
-        return self._join(self._follow(self._offsets, self._features, noise)[0])
+        shape = (*sample_shape, *self._numbers.shape[:-1], self._pixels)
+        return self._join(self._follow(uniform(shape, full_precision(self._numbers), generator))[0])
 
     @property
     def mean(self) -> Tensor:
@@ -131,28 +134,32 @@ class AutoregressiveBernoulli(Distribution):
     @torch.no_grad()
     def _mean(self) -> Tensor:
         generator = torch.Generator().manual_seed(_MEAN_SEED)
-        like = full_precision(self._offsets)
-        noise = uniform((MEAN_DRAWS, *like.shape[-2:]), like, generator)
-        noise = noise.view(MEAN_DRAWS, *(1 for _ in self._batch_shape), *like.shape[-2:])
-        return self._follow(self._offsets, self._features, noise.expand(MEAN_DRAWS, *like.shape))[1].mean(0)
+        shape = (*self._numbers.shape[:-1], self._pixels)
+        noise = uniform((MEAN_DRAWS, *shape[-2:]), full_precision(self._numbers), generator)
+        noise = noise.view(MEAN_DRAWS, *(1 for _ in self._batch_shape), *shape[-2:])
+        return self._follow(noise.expand(MEAN_DRAWS, *shape))[1].mean(0)
 
-    def _follow(self, offsets: Tensor, features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pixels drawn by comparing noise with their probabilities, and these, shape of noise (..., T, m)."""
-        parts = (part.expand(*noise.shape[:-2], *part.shape[-2:]) for part in (offsets, features, noise))
-        rows = (part.reshape(-1, *part.shape[-2:]).split(_ROWS_PER_WALK) for part in parts)
-        drawn = [self._follow_rows(*some) for some in zip(*rows, strict=True)]
+    def _follow(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pixels drawn by comparing noise (*S, *B, T, m) with their probabilities, and these, likewise."""
+        numbers = self._numbers.reshape(-1, *self._numbers.shape[-2:])
+        n = len(numbers)
+        if n == 0:
+            return noise, noise
+        noise_rows = noise.reshape(-1, n, *noise.shape[-2:])
+        rows = torch.arange(noise_rows[..., 0, 0].numel(), device=noise.device).split(_ROWS_PER_WALK)
+        drawn = [self._follow_rows(numbers[row % n], noise_rows[row // n, row % n]) for row in rows]
         pixels, probabilities = (torch.cat(part).reshape(noise.shape) for part in zip(*drawn, strict=True))
         return pixels, probabilities
 
-    def _follow_rows(self, offsets: Tensor, features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Do the same for some rows, (N, T, m): of each block the tree of its outcomes first, then the path into it."""
+    def _follow_rows(self, numbers: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Do the same for N rows: of each block the tree of its outcomes first, then the path into it."""
         m = noise.shape[-1]
         depth = torch.tensor([j for j in range(m) for _ in range(2**j)], device=noise.device)
         walk, root = self.conditional.walk(len(noise)), torch.zeros_like(noise[:, 0, :1], dtype=torch.long)
         pixels, probabilities = torch.empty_like(noise), torch.empty_like(noise)
         for t in range(noise.shape[1]):
-            paths = full_precision(self.conditional.logits(walk.at(t), features[:, t]))
-            p = (paths + full_precision(offsets[:, t])[:, depth]).sigmoid()
+            paths = full_precision(self.conditional.logits(walk.at(t), numbers[:, t]))
+            p = (paths + full_precision(numbers[:, t])[:, depth]).sigmoid()
             one = (noise[:, t][:, depth] < p).long()
             nodes = [root]
             for _ in range(m - 1):

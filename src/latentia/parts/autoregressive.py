@@ -1,6 +1,6 @@
 """A likelihood for binary images in which z says what is drawn and the neighbours say how the stroke goes on.
 
-Letters: E = (H, W) the image of D pixels, L latent, F features and C channels of a block.
+Letters: E = (H, W) the image of D pixels, L latent, k maps of the image, m pixels and C channels of a block.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["LocalAutoregressiveLikelihood", "LocalConditional"]
 
 
 class LocalConditional(nn.Module):
-    """Logits of a block of pixels from the blocks before it, in a window, and from features of its own.
+    """Logits of a block of pixels from the blocks before it, in a window, and from numbers of its own.
 
-    The contexts and the features meet in a sum, before the first non-linearity, so that each is computed once for what
-    it depends on: the contexts for every x, the features for every z.
+    The contexts and the numbers meet in a sum, before the first non-linearity, so that each is computed once for what
+    it depends on: the contexts for every x, the numbers for every z.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class LocalConditional(nn.Module):
         H and W of the image, multiples of ``block``.
     block
         Height and width of a block.
-    features
-        F, numbers that z gives for a block.
+    numbers
+        How many numbers z gives for a block, k·m.
     radius, layers
         Of the context's window and depth; see ``CausalContext``.
     channels
@@ -48,7 +48,7 @@ class LocalConditional(nn.Module):
         size: tuple[int, int],
         *,
         block: int,
-        features: int,
+        numbers: int,
         radius: int,
         layers: int,
         channels: int,
@@ -58,16 +58,16 @@ class LocalConditional(nn.Module):
         self.block = block
         pixels = block * block
         self.context = CausalContext((size[0] // block, size[1] // block), pixels, channels, radius, layers)
-        self.mix = Linear(features, channels, bias=False)
+        self.mix = Linear(numbers, channels, bias=False)
         widths = [channels, *hidden]
         self.hidden = nn.ModuleList(Linear(a, b) for a, b in itertools.pairwise(widths))
         self.last = Linear(widths[-1], 2**pixels - 1)
         nn.init.zeros_(self.last.weight)  # the neighbours say nothing at first
         nn.init.zeros_(self.last.bias)
 
-    def logits(self, context: Tensor, features: Tensor) -> Tensor:
-        """Map contexts (..., C) and features (..., F) to (..., 2^m − 1) log-odds, one for each path into the block."""
-        h = F.relu(context + self.mix(features))
+    def logits(self, context: Tensor, numbers: Tensor) -> Tensor:
+        """Map contexts (..., C) and numbers (..., k·m) to (..., 2^m − 1) log-odds, one for each path into the block."""
+        h = F.relu(context + self.mix(numbers))
         for layer in self.hidden:
             h = F.relu(layer(h))
         out: Tensor = self.last(h)
@@ -151,7 +151,7 @@ class LocalAutoregressiveLikelihood(Likelihood):
         self.conditional = LocalConditional(
             (self.event_shape[0], self.event_shape[1]),
             block=block,
-            features=features * block * block,
+            numbers=self.outputs_per_element * block * block,
             radius=window // 2,
             layers=layers,
             channels=channels,
@@ -160,8 +160,7 @@ class LocalAutoregressiveLikelihood(Likelihood):
 
     def forward(self, z: Tensor) -> AutoregressiveBernoulli:
         """Return p(x | z), batch shape (...), event shape E."""
-        maps = self.raw(z)
-        return AutoregressiveBernoulli(maps[..., 0, :, :], maps[..., 1:, :, :], self.conditional)
+        return AutoregressiveBernoulli(self.raw(z), self.conditional)
 
     def raw_from_moments(self, mean: Tensor, variance: Tensor) -> Tensor:
         """Return the outputs that have this mean before the neighbours say anything, shape ((1 + features) · D,)."""
