@@ -114,10 +114,10 @@ class PrecisionNormal(CorrelatedNormal):
         """T, shape (*B, D, D)."""
         d = self._event_shape.numel()
         rows, columns = torch.tril_indices(d, d, -1, device=self.loc.device)
-        flat = torch.eye(d, dtype=self.coefficients.dtype, device=self.loc.device).flatten()
-        flat = flat.expand(*self.coefficients.shape[:-1], d * d)
+        # Into zeros of its own: torch's compiler (2.13) copies wrongly into an expanded tensor.
+        flat = self.coefficients.new_zeros(*self.coefficients.shape[:-1], d * d)
         flat = flat.index_copy(-1, rows * d + columns, self.coefficients)
-        return flat.reshape(*flat.shape[:-1], d, d)
+        return flat.reshape(*flat.shape[:-1], d, d) + torch.eye(d, dtype=flat.dtype, device=flat.device)
 
     @property
     def covariance_matrix(self) -> Tensor:
@@ -191,13 +191,14 @@ class LowRankNormal(CorrelatedNormal):
         log_scale, v = self._flat(self.log_scale), self.loadings
         e = self._flat(value - self.loc) * (-log_scale).exp()
         wide = v.double()
-        inner = product(wide, wide.mT) + torch.eye(v.shape[-2], dtype=torch.float64, device=v.device)
+        identity = torch.eye(v.shape[-2], dtype=torch.float64, device=v.device)
+        inner = product(wide, wide.mT) + identity
         root: Tensor = torch.linalg.cholesky_ex(inner).L  # smallest eigenvalue 1: it exists
         projected = product(wide, e.double().unsqueeze(-1))
         a = torch.cholesky_solve(projected, root).to(e.dtype)
         left = e - product(v.mT, a).squeeze(-1)
         quadratic = left.square().sum(-1) + a.square().sum((-2, -1))
-        log_det = 2.0 * (log_scale.sum(-1) + root.diagonal(dim1=-2, dim2=-1).log().sum(-1).to(e.dtype))
+        log_det = 2.0 * (log_scale.sum(-1) + (root * identity).sum(-1).log().sum(-1).to(e.dtype))
         return -0.5 * (quadratic + log_det + e.shape[-1] * LOG_2PI)
 
     def _deviation(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
