@@ -40,10 +40,10 @@ def test_texts_that_name_none(text: Any) -> None:
 
 @pytest.mark.parametrize("content", [None, [], {}, {"kind": 3}, {"kind": "levels"}, {"kind": "levels", "levels": True},
                                      {"kind": "levels", "levels": 4.0}, {"kind": "real", "more": 1},
-                                     {"kind": "columns"}, {"kind": "columns", "columns": []},
-                                     {"kind": "columns", "columns": "real"}, {"kind": "columns", "columns": ["real"]},
-                                     {"kind": "real", "columns": [{"kind": "real"}]},
-                                     {"kind": "columns", "columns": [{"kind": "columns", "columns": []}]}])  # fmt: skip
+                                     {"kind": "columns"}, {"kind": "columns", "columns": ""},
+                                     {"kind": "columns", "columns": ["real"]}, {"kind": "columns", "columns": "grey"},
+                                     {"kind": "real", "columns": "real"}, {"kind": "columns", "columns": 3},
+                                     {"kind": "columns", "columns": "columns:real"}])  # fmt: skip
 def test_json_that_is_none(content: Any) -> None:
     with pytest.raises(DataError):
         Support.from_json(content)

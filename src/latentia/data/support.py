@@ -190,7 +190,7 @@ class Support:
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; :meth:`from_json` reads it back."""
         if self.columns is not None:
-            return {"kind": self.kind, "columns": [part.to_json() for part in self.columns]}
+            return {"kind": self.kind, "columns": str(self).removeprefix("columns:")}
         return {"kind": self.kind} if self.levels is None else {"kind": self.kind, "levels": self.levels}
 
     @classmethod
@@ -203,11 +203,9 @@ class Support:
                 f"a support has no {show(sorted(map(str, unknown))[0])!r}, only 'kind', 'levels' and 'columns'"
             )
         columns = content.get("columns")
-        if columns is not None and not (isinstance(columns, list) and len(columns) <= _MAX_COLUMNS):
-            raise DataError(f"the columns of a support are a list of up to {_MAX_COLUMNS:,}")
-        if any(isinstance(part, Mapping) and "columns" in part for part in columns or ()):
-            raise DataError("the columns of a support are no tables themselves")
-        parts = None if columns is None else tuple(cls.from_json(part) for part in columns)
+        if columns is not None and not isinstance(columns, str):
+            raise DataError(f"the columns of a support are a text, but {show(repr(columns))} came")
+        parts = None if columns is None else cls.parse(f"columns:{columns}").columns
         return cls(content["kind"], content.get("levels"), parts)
 
     def _check_columns(self, array: Array, what: str) -> None:
