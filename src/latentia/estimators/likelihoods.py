@@ -24,6 +24,7 @@ from latentia.parts import (
     GaussianLikelihood,
     LaplaceLikelihood,
     Likelihood,
+    LocalAutoregressiveLikelihood,
     LowRankGaussianLikelihood,
     MixedLikelihood,
     NegativeBinomialLikelihood,
@@ -64,6 +65,18 @@ def _gaussian(variance: str) -> _Row:
 
 LIKELIHOODS: dict[str, _Row] = {
     "bernoulli": _Row(BernoulliLikelihood, supports=("binary",)),
+    "bernoulli_local": _Row(
+        LocalAutoregressiveLikelihood,
+        {},
+        {
+            "window": Whole(3, 99),
+            "channels": Whole(1, 4096),
+            "features": Whole(1, 256),
+            "layers": Whole(0, 16),
+            "block": Whole(1, 2),
+        },
+        supports=("binary",),
+    ),
     "binomial": _Row(BinomialLikelihood, supports=("levels", "binary"), needs_levels=True),
     "categorical": _Row(CategoricalLikelihood, supports=("levels", "categories", "binary"), needs_levels=True),
     "discretized_logistic": _Row(DiscretizedLogisticLikelihood, supports=("levels",), needs_levels=True),
@@ -170,7 +183,7 @@ def likelihood(name: str, **options: Any) -> LikelihoodChoice:
     name
         A key of the table.
 
-        - Masses: "bernoulli"; "binomial", "categorical", "discretized_logistic", "discretized_logistic_mixture" (grey
+        - Masses: "bernoulli"; "bernoulli_local" (binary images whose pixels continue their neighbours); "binomial", "categorical", "discretized_logistic", "discretized_logistic_mixture" (grey
           levels); "negative_binomial" (counts).
         - Densities of standardised reals: "gaussian" (one learned variance per element), "gaussian_shared",
           "gaussian_network" (an output of the network), "gaussian_fixed", "gaussian_full" (every covariance an output
@@ -184,7 +197,8 @@ def likelihood(name: str, **options: Any) -> LikelihoodChoice:
         "continuous_bernoulli". ``components`` of the mixture. ``rank`` of "gaussian_low_rank". ``scale`` of "laplace"
         and "student_t", ``variance`` of "log_normal" and ``dispersion`` of "negative_binomial": "per_output", "shared"
         or "network". ``degrees`` of "student_t": a number above 2; learned if not given. ``real``, ``positive``,
-        ``unit`` and ``levels`` of "mixed": the likelihood of columns of this kind.
+        ``unit`` and ``levels`` of "mixed": the likelihood of columns of this kind. ``window``, ``channels``,
+        ``features``, ``layers`` and ``block`` of "bernoulli_local": see ``parts.LocalAutoregressiveLikelihood``.
 
     Examples
     --------
