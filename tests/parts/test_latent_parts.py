@@ -198,6 +198,15 @@ def test_vamp_prior_is_the_mean_of_the_posteriors_of_its_inputs() -> None:
     torch.testing.assert_close(draws.mean(0), model.encoder(model.prior.inputs()).mean.mean(0), atol=0.15, rtol=0.0)
 
 
+@pytest.mark.parametrize("name", ["diagonal", "full", "mixture of one", "mixture"])
+def test_vamp_prior_of_every_gaussian_posterior_is_their_mean(name: str) -> None:
+    encoder, count = POSTERIORS[name]()
+    inputs = torch.stack([raw(count, seed) for seed in range(4)])
+    x = torch.randn(20, Z, generator=torch.Generator().manual_seed(0))
+    each = torch.stack([encoder(u).log_prob(x) for u in inputs])
+    torch.testing.assert_close(VampPrior(encoder, inputs)().log_prob(x), each.logsumexp(0) - math.log(4))
+
+
 def test_vamp_prior_has_the_encoders_weights_once() -> None:
     model = _vamp_model()
     names = [name for name in model.state_dict() if not name.startswith("decoder")]
@@ -254,6 +263,9 @@ def test_pseudo_inputs_stay_in_range_and_find_their_way_back() -> None:
         prior.pseudo_inputs[1] = -2.0
     assert prior.inputs().min() >= 0.0
     assert prior.inputs().max() <= 1.0
+    kept = VampPrior(model.encoder, prior.pseudo_inputs.clamp(0.0, 1.0))
+    x = torch.randn(4, Z)
+    torch.testing.assert_close(prior().log_prob(x), kept().log_prob(x))
     prior.inputs().sum().backward()
     torch.testing.assert_close(prior.pseudo_inputs.grad, torch.ones(5, 2, 3))
     for low, high, lowest, highest in ((None, None, -2.0, 3.0), (0.0, None, 0.0, 3.0), (None, 1.0, -2.0, 1.0)):
