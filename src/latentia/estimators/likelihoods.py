@@ -183,8 +183,9 @@ def likelihood(name: str, **options: Any) -> LikelihoodChoice:
     name
         A key of the table.
 
-        - Masses: "bernoulli"; "bernoulli_local" (binary images whose pixels continue their neighbours); "binomial", "categorical", "discretized_logistic", "discretized_logistic_mixture" (grey
-          levels); "negative_binomial" (counts).
+        - Masses: "bernoulli"; "bernoulli_local" (binary images whose pixels continue their neighbours); "binomial",
+          "categorical", "discretized_logistic", "discretized_logistic_mixture" (grey levels); "negative_binomial"
+          (counts).
         - Densities of standardised reals: "gaussian" (one learned variance per element), "gaussian_shared",
           "gaussian_network" (an output of the network), "gaussian_fixed", "gaussian_full" (every covariance an output
           of the network, for at most 128 numbers), "gaussian_low_rank" (some), "laplace", "student_t". They may be
