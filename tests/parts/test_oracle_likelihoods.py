@@ -292,6 +292,20 @@ def test_mixed_columns_start_at_their_moments() -> None:
     torch.testing.assert_close(p.variance[[0, 3]], variance[[0, 3]])
 
 
+@pytest.mark.parametrize("dispersion", ["per_output", "shared"])
+def test_dispersions_start_at_the_moments_of_the_data(dispersion: str) -> None:
+    part = NegativeBinomialLikelihood(nn.Identity(), (3,), dispersion=dispersion)
+    mean, r = torch.tensor([1.0, 4.0, 10.0]), torch.tensor([2.0, 0.5, 5.0] if dispersion == "per_output" else [2.0] * 3)
+    part.start_at_moments(mean, mean + mean.square() / r)
+    torch.testing.assert_close(part.log_inverse_dispersion.exp().detach().expand(3), r)
+    part.start_at_moments(mean, mean)  # a Poisson's
+    torch.testing.assert_close(part.log_inverse_dispersion.exp().detach().expand(3), torch.full((3,), 1000.0))
+    table = _mixed()
+    table.start_at_moments(torch.full((4,), 4.0), torch.full((4,), 12.0))
+    own = dict(table.named_parameters())["parts.2.log_inverse_dispersion"]
+    assert own.item() == pytest.approx(math.log(2.0))
+
+
 def test_parts_of_a_mixed_likelihood_are_trained_and_saved_with_it() -> None:
     part = _mixed()
     assert list(part.state_dict()) == ["parts.2.log_inverse_dispersion"]

@@ -98,16 +98,17 @@ def start_at_data(vae: VAE, rows: Array) -> None:
         with torch.no_grad():
             prior.pseudo_inputs.copy_(drawn.view_as(prior.pseudo_inputs))
     likelihood: Any = vae.module_.decoder
-    if not isinstance(likelihood.network, MLP):
-        return
     if vae._discrete_dims and vae.support_.columns is None:
         mean = _smoothed(mean, top, len(rows))
     for i, part in enumerate(vae.support_.columns or ()):
         if part.is_discrete:
             mean[i] = _smoothed(mean[i], float((part.levels or 2) - 1), len(rows))
+    given = torch.from_numpy(mean), torch.from_numpy(variance)
+    likelihood.start_at_moments(*given)
+    if not isinstance(likelihood.network, MLP):
+        return
     with torch.no_grad():
-        bias = likelihood.raw_from_moments(torch.from_numpy(mean), torch.from_numpy(variance))
-        likelihood.network.last_bias.copy_(bias)
+        likelihood.network.last_bias.copy_(likelihood.raw_from_moments(*given))
         if not (variance > 0).all():
             _hold_constants(likelihood, likelihood.network.last_weight, torch.from_numpy(variance == 0))
 

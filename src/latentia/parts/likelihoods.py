@@ -58,6 +58,9 @@ class Likelihood(nn.Module, abc.ABC):
     def raw_from_moments(self, mean: Tensor, variance: Tensor) -> Tensor:
         """Return the outputs at which the elements are independent with these moments (D,), shape (num_outputs,)."""
 
+    def start_at_moments(self, mean: Tensor, variance: Tensor) -> None:
+        """Start parameters that are no outputs of the network where these moments (D,) say more than a fixed start."""
+
     @property
     def num_outputs(self) -> int:
         """How many numbers the network must give for one item."""

@@ -252,5 +252,20 @@ class NegativeBinomialLikelihood(Likelihood):
         m = mean.flatten().clamp_min(1e-6)
         if self.dispersion != "network":
             return m.log()
-        r = m.square() / (variance.flatten() - m).clamp_min(1e-6 * m)
-        return torch.cat([m.log(), r.clamp(1e-4, 1e6).log()])
+        return torch.cat([m.log(), _inverse_dispersion(m, variance.flatten()).log()])
+
+    @torch.no_grad()
+    def start_at_moments(self, mean: Tensor, variance: Tensor) -> None:
+        """Start r where the variance is m + m²/r, between 0.01 and 1000; of a shared r, on average."""
+        if self.dispersion == "network":
+            return
+        m, v = mean.flatten().clamp_min(1e-6), variance.flatten()
+        if self.dispersion == "shared":
+            m, v = m.square().mean().sqrt(), (v - m).mean() + m.square().mean().sqrt()
+        own = self.log_inverse_dispersion
+        own.copy_(_inverse_dispersion(m, v).clamp(0.01, 1000.0).log().reshape(own.shape))
+
+
+def _inverse_dispersion(mean: Tensor, variance: Tensor) -> Tensor:
+    """Return r with mean + mean²/r = variance, between 10⁻⁴ and 10⁶."""
+    return (mean.square() / (variance - mean).clamp_min(1e-6 * mean)).clamp(1e-4, 1e6)

@@ -86,3 +86,8 @@ class MixedLikelihood(Likelihood):
     def raw_from_moments(self, mean: Tensor, variance: Tensor) -> Tensor:
         """Return the outputs at which each column has about these moments, shape (num_outputs,)."""
         return torch.cat([part.raw_from_moments(mean[at], variance[at]) for part, at in self.blocks])
+
+    def start_at_moments(self, mean: Tensor, variance: Tensor) -> None:
+        """Start the parts' own parameters at the moments of their columns."""
+        for part, at in self.blocks:
+            part.start_at_moments(mean[at], variance[at])
