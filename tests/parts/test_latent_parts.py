@@ -114,6 +114,15 @@ def test_learned_priors_start_near_the_standard_normal() -> None:
     assert (p.components.loc.std(0) > 0.4).all()  # no two alike
 
 
+@needs_zuko
+def test_a_flow_reads_the_row_beyond_mean_and_scale() -> None:
+    part = stirred(FlowPosterior(nn.Identity(), 3, transforms=2, width=5))
+    row = raw(FlowPosterior.outputs(3, width=5)).unsqueeze(0).requires_grad_()
+    z = part(row).rsample_from(torch.randn(1, 1, 3, generator=torch.Generator().manual_seed(0)))
+    slopes = torch.stack([torch.autograd.grad(z[0, 0, d], row, retain_graph=True)[0][0] for d in range(3)])
+    assert (slopes[:, 6:] != 0).all()  # every dimension depends on every number of the context
+
+
 # 17: an encoder that explodes
 
 
