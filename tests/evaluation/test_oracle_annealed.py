@@ -19,11 +19,12 @@ from latentia.evaluation import (
     estimate_log_prob,
     prior_monte_carlo,
 )
-from latentia.evaluation.annealing import Annealing, temperatures
+from latentia.evaluation.annealing import Annealing, Path, Pilots, temperatures
+from latentia.evaluation.noise import RowStreams
 from latentia.models import VariationalAutoencoder
 from latentia.networks import MLP
-from latentia.parts import BernoulliLikelihood, DiagonalGaussian, StandardNormal
-from tests.evaluation.cases import MixturePrior, Story, generators, hard, linear_gaussian, numbers, shifted
+from latentia.parts import BernoulliLikelihood, DiagonalGaussian, FlowPosterior, FlowPrior, StandardNormal
+from tests.evaluation.cases import MixturePrior, Story, generators, hard, linear_gaussian, numbers, shifted, simpson
 from tests.tolerance import assert_mean
 
 
@@ -99,6 +100,36 @@ def test_mixture_priors_and_posteriors(start: str) -> None:
     assert_mean(np.exp(found.log_prob - model.log_prob(x).numpy()), 1.0)
 
 
+@pytest.mark.usefixtures("float64", "hasty_pilots")
+@pytest.mark.parametrize("start", ["prior", "posterior"])
+def test_flows_as_prior_and_posterior(start: str) -> None:
+    """p(x) by quadrature over two latent dimensions; 1,000 chains of one row."""
+    pytest.importorskip("zuko")
+    torch.manual_seed(0)
+    prior, model = FlowPrior(2, transforms=2, width=8), linear_gaussian(2, noise_variance=1.5)
+    encoder = FlowPosterior(nn.Linear(5, 2 * 2 + 8), 2, transforms=2, width=8)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    x = model.mean + numbers(1, 5, seed=2)
+    axis, width = torch.linspace(-9.0, 9.0, 301), 18.0 / 300
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
+    with torch.no_grad():
+        joint = prior().log_prob(grid) + model.decoder(grid).log_prob(x)
+        marginal = float(simpson(simpson(joint.exp(), width), width).log())
+    found = annealed_importance_sampling(
+        Story(model.decoder, encoder, prior),
+        x.expand(1000, -1),
+        noise=generators(1),
+        num_chains=1,
+        num_temperatures=4,
+        num_steps=2,
+        start=start,
+        rows_per_block=1000,
+    )
+    assert_mean(np.exp(found.log_prob - marginal), 1.0)
+    assert found.log_prob.std() > 0.05
+
+
 @pytest.mark.usefixtures("float64")
 def test_more_temperatures_come_closer_from_below() -> None:
     """Three times the temperatures leave less than half of the error."""
@@ -126,6 +157,19 @@ def test_an_exact_posterior_as_start_has_no_error() -> None:
     )
     np.testing.assert_allclose(found.log_prob, model.log_prob(x).numpy(), atol=1e-9)
     np.testing.assert_allclose(found.effective_sample_size, np.full(3, 4.0), rtol=1e-9)
+
+
+@pytest.mark.usefixtures("float64")
+def test_pilots_make_smaller_corrections_once_they_have_settled() -> None:
+    """After their warm-up, of one move at each of 1000 temperatures: by 0.2 times the excess of acceptance at most."""
+    model = linear_gaussian()
+    path = Path(model, numbers(16, 5, seed=2), "prior")
+    streams = RowStreams([generators(0)(i) for i in range(16)], path.x)
+    pilots = Pilots(path, streams, Annealing())
+    steps = torch.stack([pilots(beta) for beta in (0.01, 0.02, 0.03, 0.04)])
+    changes = steps.log().diff(dim=0).abs()
+    assert float(changes.max()) <= 0.2 * 0.65 + 1e-12
+    assert float(changes.min()) > 0.0
 
 
 def _vae() -> VariationalAutoencoder:

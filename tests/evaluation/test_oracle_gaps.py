@@ -91,6 +91,15 @@ def test_the_amortisation_gap_of_another_family_is_not_known() -> None:
     assert (found.full < exact + 0.01).all()
 
 
+def test_bounds_are_compared_on_the_same_noise() -> None:
+    """Posteriors that optimisation has left alone have equal bounds, sample by sample."""
+    model = shifted(MODEL)
+    found = inference_gaps(model, X, noise=generators(0), num_steps=1, num_samples=20, learning_rate=1e-12)
+    np.testing.assert_allclose(found.diagonal, found.amortised, atol=1e-9)
+    np.testing.assert_allclose(found.full, found.amortised, atol=1e-9)
+    assert np.abs(found.amortised - (MODEL.log_prob(X).numpy() - _gap(0.3, -0.6))).min() > 1e-3
+
+
 def test_a_row_does_not_depend_on_the_others() -> None:
     settings: dict[str, Any] = {"num_steps": 8, "num_samples": 10}
     done: list[int] = []

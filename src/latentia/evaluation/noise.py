@@ -48,10 +48,13 @@ class RowNoise:
 
     def generator(self, i: int) -> torch.Generator:
         """Return a generator of row i's own, at its start: for samplers that draw as they go."""
-        return torch.Generator().manual_seed(row_key(self._rows[i], self._seed, self._purpose))
+        return torch.Generator().manual_seed(self._key(i))
 
     def _seeded(self, i: int) -> torch.Generator:
-        return self._generator.manual_seed(row_key(self._rows[i], self._seed, self._purpose))
+        return self._generator.manual_seed(self._key(i))
+
+    def _key(self, i: int) -> int:
+        return row_key(self._rows[i], self._seed, self._purpose)
 
 
 class RowStreams:
