@@ -19,6 +19,17 @@ BIBTEX: Mapping[str, str] = MappingProxyType(
     dict(
         [
             _entry(
+                "article",
+                "bailey1994",
+                author="Bailey, Ralph W.",
+                title="Polar Generation of Random Variates with the t-Distribution",
+                journal="Mathematics of Computation",
+                volume=62,
+                number=206,
+                pages="779--781",
+                year=1994,
+            ),
+            _entry(
                 "inproceedings",
                 "bowman2016",
                 author="Bowman, Samuel R. and Vilnis, Luke and Vinyals, Oriol and Dai, Andrew M. and "
@@ -80,6 +91,18 @@ BIBTEX: Mapping[str, str] = MappingProxyType(
                 booktitle="International Conference on Learning Representations (ICLR)",
                 year=2017,
                 eprint="1605.08803",
+                archiveprefix="arXiv",
+            ),
+            _entry(
+                "inproceedings",
+                "dorta2018",
+                author="Dorta, Garoe and Vicente, Sara and Agapito, Lourdes and Campbell, Neill D. F. and "
+                "Simpson, Ivor",
+                title="Structured Uncertainty Prediction Networks",
+                booktitle="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
+                pages="5477--5485",
+                year=2018,
+                eprint="1802.07079",
                 archiveprefix="arXiv",
             ),
             _entry(
@@ -193,6 +216,27 @@ BIBTEX: Mapping[str, str] = MappingProxyType(
                 year=2019,
             ),
             _entry(
+                "inproceedings",
+                "loaiza-ganem2019",
+                author="Loaiza-Ganem, Gabriel and Cunningham, John P.",
+                title="The Continuous {B}ernoulli: Fixing a Pervasive Error in Variational Autoencoders",
+                booktitle="Advances in Neural Information Processing Systems (NeurIPS)",
+                year=2019,
+                eprint="1907.06845",
+                archiveprefix="arXiv",
+            ),
+            _entry(
+                "inproceedings",
+                "monteiro2020",
+                author='Monteiro, Miguel and Le Folgoc, Lo{\\"i}c and Coelho de Castro, Daniel and Pawlowski, Nick and '
+                "Marques, Bernardo and Kamnitsas, Konstantinos and van der Wilk, Mark and Glocker, Ben",
+                title="Stochastic Segmentation Networks: Modelling Spatially Correlated Aleatoric Uncertainty",
+                booktitle="Advances in Neural Information Processing Systems (NeurIPS)",
+                year=2020,
+                eprint="2006.06015",
+                archiveprefix="arXiv",
+            ),
+            _entry(
                 "article",
                 "neal2001",
                 author="Neal, Radford M.",
@@ -214,6 +258,19 @@ BIBTEX: Mapping[str, str] = MappingProxyType(
                 year=2017,
                 eprint="1705.07057",
                 archiveprefix="arXiv",
+            ),
+            _entry(
+                "article",
+                "pourahmadi1999",
+                author="Pourahmadi, Mohsen",
+                title="Joint Mean-Covariance Models with Applications to Longitudinal Data: Unconstrained "
+                "Parameterisation",
+                journal="Biometrika",
+                volume=86,
+                number=3,
+                pages="677--690",
+                year=1999,
+                doi="10.1093/biomet/86.3.677",
             ),
             _entry(
                 "inproceedings",

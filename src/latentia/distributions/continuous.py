@@ -27,7 +27,7 @@ class ContinuousBernoulli(FactorisedDistribution):
         A(\ell) = \log \int_0^1 e^{x \ell}\,dx = \log \frac{e^\ell - 1}{\ell}
 
     It is the Bernoulli's cross-entropy with the constant that makes it a density. Source: Loaiza-Ganem and Cunningham
-    2019, equations 4 to 8, with λ = sigmoid(ℓ) and log C(λ) = log(1 + e^ℓ) − A(ℓ).
+    2019: their λ = sigmoid(ℓ), and log C(λ) = log(1 + e^ℓ) − A(ℓ).
 
     Parameters
     ----------

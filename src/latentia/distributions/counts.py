@@ -22,7 +22,8 @@ class NegativeBinomial(FactorisedDistribution):
         \qquad E[x] = m, \quad \operatorname{Var}[x] = m + m^2 / r
 
     A large inverse dispersion r makes it the Poisson. Computed by deviances and Stirling's errors instead of log Γ
-    itself, so that counts of millions and r of millions keep their digits in single precision: Loader 2000.
+    itself, so that counts of millions and r of millions keep their digits in single precision. Source: Loader 2000,
+    "Fast and accurate computation of binomial probabilities".
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ class PrecisionNormal(CorrelatedNormal):
 
     T is lower triangular with ones on its diagonal: each element is regressed on those before it, and σ are the
     standard deviations of what that leaves over. A density thus costs one product and cannot fail; only a draw solves
-    a system. Sources: Pourahmadi 1999, equation 1 (every covariance has exactly one such form); Dorta et al. 2018
+    a system. Sources: Pourahmadi 1999 (every covariance has exactly one such form); Dorta et al. 2018
     (the precision's Cholesky factor as an output of a decoder).
 
     Parameters

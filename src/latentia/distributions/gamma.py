@@ -29,7 +29,7 @@ def half_step_of_log_gamma(a: Tensor) -> Tensor:
 def stirling_error(x: Tensor) -> Tensor:
     r"""Return what Stirling's formula lacks, log Γ(x + 1) − (x + ½) log x + x − ½ log 2π, for x > 0.
 
-    For large x it is 1/(12x) − 1/(360x³) + 1/(1260x⁵) − …. Source: Loader 2000, section 2.
+    For large x it is 1/(12x) − 1/(360x³) + 1/(1260x⁵) − …. Source: Loader 2000 ("stirlerr").
     """
     large = x > _SERIES_FROM
     near, far = torch.where(large, torch.ones_like(x), x), torch.where(large, x, torch.ones_like(x))
@@ -43,7 +43,7 @@ def stirling_error(x: Tensor) -> Tensor:
 def deviance(x: Tensor, mean: Tensor, difference: Tensor, log_ratio: Tensor) -> Tensor:
     r"""Return x log(x/m) + m − x ≥ 0 for x, m > 0: half a Poisson's deviance.
 
-    Where x and m are close it is summed as a series in v = (x − m)/(x + m): Loader 2000, section 3.
+    Where x and m are close it is summed as a series in v = (x − m)/(x + m): Loader 2000 ("bd0").
 
     Parameters
     ----------
