@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Transform
+from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from latentia.distributions.base import full_precision, normal, without_autocast
 from latentia.distributions.last_draw import LastDraw
@@ -129,8 +130,19 @@ def _even_noise(count: int, size: int) -> Tensor:
     return torch.cat([half, -half])
 
 
+Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""A function of x, W and b that returns x Wᵀ + b."""
+
+
 def flow_layers(
-    size: int, *, context: int = 0, layers: int, width: int, bins: int | None = None, coupling: bool = False
+    size: int,
+    *,
+    context: int = 0,
+    layers: int,
+    width: int,
+    bins: int | None = None,
+    coupling: bool = False,
+    product: Product = F.linear,
 ) -> list[nn.Module]:
     """Return masked layers of zuko, each a module from a context to an invertible transform; together the identity.
 
@@ -149,6 +161,8 @@ def flow_layers(
     coupling
         Whether half of the dimensions depends on the other half (Dinh et al. 2017), so that the inverse takes two
         passes; else each depends on all before it (Kingma et al. 2016; Papamakarios et al. 2017), and it takes Z.
+    product
+        What computes the linear layers.
 
     Raises
     ------
@@ -174,7 +188,7 @@ def flow_layers(
         for i in range(layers)
     ]
     for layer in made:
-        _start_at_identity(layer)
+        _adapt(layer, product)
     return made
 
 
@@ -184,15 +198,33 @@ def compose(layers: Sequence[nn.Module], context: Tensor | None) -> Any:
     return transform
 
 
+class _Linear(nn.Module):
+    """A linear layer of zuko's, masked or not, whose product is the caller's."""
+
+    def __init__(self, layer: Any, product: Product) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        # Fixed by the shapes alone: not part of what is learned and saved.
+        self.register_buffer("mask", getattr(layer, "mask", None), persistent=False)
+        self._product = product
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        weight: Tensor = self.weight if self.mask is None else self.weight * self.mask
+        return self._product(x, weight, self.bias)
+
+
 @torch.no_grad()
-def _start_at_identity(layer: nn.Module) -> None:
-    linear = [module for module in layer.modules() if isinstance(module, nn.Linear)]
-    last = linear[-1] if linear else layer  # one dimension without context has its parameters in the layer itself
+def _adapt(layer: Any, product: Product) -> None:
+    """Replace the linear layers of a layer of zuko's, and let it start as the identity."""
+    if hasattr(layer, "order"):
+        layer.register_buffer("order", layer.order, persistent=False)
+    last = layer  # one dimension without context has its parameters in the layer itself
+    for name, module in list(layer.hyper.named_children()) if hasattr(layer, "hyper") else []:
+        if hasattr(module, "weight"):
+            last = layer.hyper[int(name)] = _Linear(module, product)
     for parameter in last.parameters():
         parameter.zero_()
-    for module in layer.modules():  # fixed by the shapes alone: not part of what is learned and saved
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            module.register_buffer(name, buffer, persistent=False)
 
 
 @functools.cache

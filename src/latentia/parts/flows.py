@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from latentia.distributions import full_precision
 from latentia.distributions.flow import Flow, compose, flow_layers
 from latentia.errors import ConfigError
+from latentia.networks import linear
 from latentia.parts.bounded import bounded_log_scale
 from latentia.parts.posteriors import check_latent_dim, check_width
 
@@ -62,8 +63,11 @@ class FlowPosterior(nn.Module):
         _check_sizes(transforms, width, bins)
         self.network = network
         self.latent_dim, self.width = check_latent_dim(latent_dim), width
-        layers = flow_layers(latent_dim, context=width, layers=transforms, width=width, bins=bins, coupling=True)
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(
+            flow_layers(
+                latent_dim, context=width, layers=transforms, width=width, bins=bins, coupling=True, product=linear
+            )
+        )
 
     @staticmethod
     def outputs(latent_dim: int, transforms: int = 4, width: int = 64, bins: int | None = None) -> int:
@@ -107,7 +111,7 @@ class FlowPrior(nn.Module):
         super().__init__()
         _check_sizes(transforms, width, bins)
         self.latent_dim = check_latent_dim(latent_dim)
-        self.layers = nn.ModuleList(flow_layers(latent_dim, layers=transforms, width=width, bins=bins))
+        self.layers = nn.ModuleList(flow_layers(latent_dim, layers=transforms, width=width, bins=bins, product=linear))
         self.loc = nn.Parameter(torch.zeros(latent_dim))
         self.log_scale = nn.Parameter(torch.zeros(latent_dim))
 
