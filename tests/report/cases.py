@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentia.data import Info, Split, Support
-from latentia.evaluation import Evaluation
+from latentia.evaluation import Evaluation, GradientRow, GradientTable
+from latentia.report.diagnosis import Found, read
 
 Floats = NDArray[np.float64]
 
@@ -126,3 +127,67 @@ def table_split(n: int = 40) -> Split:
     """Make `n` rows of a table with five columns of reals, one of them constant."""
     x = np.random.default_rng(1).normal(size=(n, 5)) * [1, 10, 0, 1, 1] + [0, 5, 3, 0, 0]
     return Split(x, None, Info("table", (5,), Support("real")), "test")
+
+
+def diagnosis(**changes: dict[str, Any]) -> dict[str, Any]:
+    """Make a diagnosis of four rows as it stands in a run folder, changed as asked: log p(x) is −100 in the mean."""
+    content: dict[str, Any] = {
+        "rows": "4 of the 9 test rows of toy, chosen with seed 0",
+        "n": 4,
+        "prior": {"num_samples": 50, "log_prob": -140.0, "log_prob_standard_error": 3.0, "untrusted": 3,
+                  "below": 40.0, "below_standard_error": 2.0},
+        "importance": {"num_samples": 50, "log_prob": -100.25, "log_prob_standard_error": 2.0,
+                       "effective_sample_size": 8.0, "below": 0.25, "below_standard_error": 0.05},
+        "annealed": {"num_chains": 2, "num_temperatures": 10, "log_prob": -100.5, "log_prob_standard_error": 2.0,
+                     "below": 0.5, "below_standard_error": 0.125},
+        "gaps": {
+            "family": "diagonal", "log_prob": -100.0, "log_prob_standard_error": 2.0,
+            "amortised": -103.0, "amortised_standard_error": 2.5,
+            "inference_gap": 3.0, "inference_gap_standard_error": 0.5,
+            "amortisation_gap": 2.0, "amortisation_gap_standard_error": 0.25,
+            "diagonal": -101.0, "diagonal_standard_error": 2.0,
+            "approximation_gap_diagonal": 1.0, "approximation_gap_diagonal_standard_error": 0.125,
+            "full": -100.75, "full_standard_error": 2.0,
+            "approximation_gap_full": 0.75, "approximation_gap_full_standard_error": 0.125,
+        },
+        "bidirectional": {"n": 5, "lower": -90.25, "lower_standard_error": 1.0, "upper": -90.0,
+                          "upper_standard_error": 1.0, "gap": 0.25, "gap_standard_error": 0.0625},
+        "decomposition": {
+            "elbo": -103.0, "elbo_standard_error": 2.5, "reconstruction": -95.0, "reconstruction_standard_error": 2.0,
+            "mutual_information": 0.75, "mutual_information_standard_error": 0.125,
+            "marginal_kl": 7.25, "marginal_kl_standard_error": 0.25,
+            "total_correlation": 6.0, "total_correlation_standard_error": 0.25,
+            "dimension_wise_kl": 1.25, "dimension_wise_kl_standard_error": 0.125,
+        },
+    }  # fmt: skip
+    return {name: {**value, **changes[name]} if name in changes else value for name, value in content.items()}
+
+
+def found(**changes: dict[str, Any]) -> Found:
+    """Make a diagnosis to be shown, changed as asked."""
+    return read(diagnosis(**changes))
+
+
+def gradient_table(*, bias: float = 1.0) -> GradientTable:
+    """Make a table of gradients of an encoder: variances 1/L and 1000/L, leave one out 10/L from two samples on."""
+    scales = {"reparameterised": 1.0, "score function": 1000.0, "score function, leave one out": 10.0}
+    rows = [
+        GradientRow(
+            estimator=name,
+            num_samples=count,
+            part="encoder",
+            num_parameters=3,
+            norm=2.0,
+            mean_norm=3.0,
+            variance=scale / count,
+            signal_to_noise=count / scale,
+            bias=bias * scale,
+            bias_error=scale,
+            reference="exact",
+            decoder_evaluations=float(count),
+        )
+        for name, scale in scales.items()
+        for count in (1, 2, 4)
+        if count > 1 or name != "score function, leave one out"
+    ]
+    return GradientTable(tuple(rows), 100, 8)

@@ -24,7 +24,7 @@ from latentia.report.plots.images import pick_scored
 from latentia.report.plots.latent import map_of_means, spread_apart
 from latentia.report.render import to_svg
 from latentia.report.style import LIGHT, class_colour
-from tests.report.cases import GREY, Flat, Linear, evaluation, grey_split, table_split
+from tests.report.cases import GREY, Flat, Linear, evaluation, found, gradient_table, grey_split, table_split
 
 Draw = Callable[..., Axes]
 X = grey_split().x
@@ -39,6 +39,11 @@ EVERY: dict[str, Callable[..., Axes]] = {
     "score_distribution": lambda **k: plots.score_distribution(Linear((4, 4), GREY), X, **k),
     "log_probs": lambda **k: plots.log_probs([evaluation()], **k),
     "marginals": lambda **k: plots.marginals(Linear((5,), Support("real")), table_split().x, features=[0], **k),
+    "bound_ladder": lambda **k: plots.bound_ladder(found(), **k),
+    "bound_gaps": lambda **k: plots.bound_gaps(found(), **k),
+    "elbo_parts": lambda **k: plots.elbo_parts(found().parts, **k),
+    "kl_history": lambda **k: plots.kl_history(Linear((4, 4), GREY), **k),
+    "gradient_curves": lambda **k: plots.gradient_curves(gradient_table(), **k),
 }
 
 
@@ -84,20 +89,23 @@ def test_pyplot_and_its_shared_state_are_never_used(monkeypatch: pytest.MonkeyPa
         assert to_svg(draw(), name="x", label=name).startswith("<svg")
 
 
-@pytest.mark.parametrize("name", sorted(set(EVERY) - {"log_probs"}))
+OF_RESULTS = {"log_probs", "bound_ladder", "bound_gaps", "elbo_parts", "gradient_curves"}  # drawn from numbers alone
+
+
+@pytest.mark.parametrize("name", sorted(set(EVERY) - OF_RESULTS))
 def test_what_is_not_fitted_is_refused(name: str) -> None:
     class Unfitted:
         history_ = ()
 
-    arguments = () if name in ("learning_curves", "samples", "manifold") else (X,)
+    arguments = () if name in ("learning_curves", "samples", "manifold", "kl_history") else (X,)
     with pytest.raises(NotFittedError, match="Unfitted instance is not fitted yet"):
         getattr(plots, name)(Unfitted(), *arguments)
 
 
-@pytest.mark.parametrize("name", ["reconstructions", "latent_scatter", "kl_per_dimension"])
+@pytest.mark.parametrize("name", ["reconstructions", "latent_scatter", "kl_per_dimension", "kl_history"])
 def test_what_has_no_latent_space_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} shows a latent space and Flat has none"):
-        getattr(plots, name)(Flat((4, 4), GREY), X)
+        getattr(plots, name)(Flat((4, 4), GREY), *(() if name == "kl_history" else (X,)))
 
 
 @pytest.mark.parametrize("rows", [X[:0], X[:, :3], X[0]])
@@ -293,10 +301,13 @@ def test_dead_dimensions_are_told_from_rows_or_from_their_count() -> None:
     x[:, 0, 0] = [0, 16, 0, 16, 0, 16]  # only the first dimension of the code varies
     model = Linear((4, 4), GREY)
     assert plots.kl_per_dimension(model, x).texts[0].get_text() == "1 of 2 active, × dead"
-    ax = plots.kl_per_dimension(model, evaluation(kl_per_dimension=[1.0, 3.0, 2.0], active_units=2))
+    deep = Linear((4, 4), GREY, latent_dim=3)
+    ax = plots.kl_per_dimension(deep, evaluation(kl_per_dimension=[1.0, 3.0, 2.0], active_units=2))
     np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), [2])
     with pytest.raises(ConfigError, match="reports no KL"):
         plots.kl_per_dimension(model, evaluation())
+    with pytest.raises(ConfigError, match="does not split over its 2 latent dimensions"):
+        plots.kl_per_dimension(model, evaluation(kl_per_dimension=[5.0], active_units=2))
 
 
 def test_best_median_and_worst_are_what_they_are_called() -> None:

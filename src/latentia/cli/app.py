@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from latentia import __version__
-from latentia.cli import completion
+from latentia.cli import completion, rulers
 from latentia.cli.commands import (
     Command,
     Device,
@@ -199,6 +199,13 @@ def evaluate(
 
     silence(quiet)
     return scoring.evaluate(run, samples, data, label, tuple(drop), device, precision.value, json=json)
+
+
+app.command(cls=Command, epilog="latentia diagnose runs/digits -n 50 --out diagnosis")(rulers.diagnose)
+app.command(
+    cls=Command,
+    epilog="latentia gradients runs/digits --out gradients\n\nlatentia gradients --fresh vae digits --set latent_dim=2",
+)(rulers.gradients)
 
 
 @app.command(cls=Command, epilog="latentia sample runs/digits -n 64 --out samples.png")

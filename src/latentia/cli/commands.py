@@ -24,6 +24,7 @@ __all__ = [
     "Run",
     "Samples",
     "Seed",
+    "Where",
 ]
 
 
@@ -51,6 +52,14 @@ Samples = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="SEED", min=0, max=2**32 - 1, help="The same seed gives the same numbers.")]
+Where = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="DATA",
+        help="train, valid or test: a split of the run's own data; or other data, by name (test split) or path.",
+    ),
+]
 Out = Annotated[Path, typer.Option(metavar="FILE", help=".npy (written in chunks) or .csv.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 

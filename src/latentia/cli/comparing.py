@@ -21,7 +21,7 @@ __all__ = ["compare"]
 
 _NUMBERS = (
     "n", "num_samples", "log_prob", "standard_error", "bits_per_dim", "elbo", "elbo_standard_error", "rate",
-    "distortion", "active_units", "num_parameters",
+    "distortion", "active_units", "latent_dim", "num_parameters",
 )  # fmt: skip
 
 
@@ -70,8 +70,9 @@ def _read(folder: Path) -> Iterator[_Run]:
             note(f"{folder} is left out: it has no model yet")
         return
     evaluations = known["evaluations"] or [_evaluate(folder)]
-    data = known["data"]
-    yield _Run(folder, str(data.get("name")), str(data.get("fingerprint")), evaluations[0])
+    data, settings = known["data"], known["settings"]
+    evaluation = {"latent_dim": settings.get("latent_dim"), **evaluations[0]}
+    yield _Run(folder, str(data.get("name")), str(data.get("fingerprint")), evaluation)
 
 
 def _evaluate(folder: Path) -> Mapping[str, Any]:

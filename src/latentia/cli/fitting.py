@@ -22,6 +22,7 @@ from latentia.cli.scoring import print_evaluations
 from latentia.cli.settings import Setting, assign, read_config, settings_of
 from latentia.errors import Interrupted
 from latentia.estimators import registry
+from latentia.estimators.limits import check_parameters
 
 if TYPE_CHECKING:
     from latentia.data import Dataset
@@ -92,6 +93,8 @@ def _estimator(request: Request) -> tuple[type[Any], dict[str, Any]]:
     missing = [name for name, setting in settings.items() if setting.required and name not in arguments]
     if missing:
         raise UsageError(f"{request.name} needs a value for {', '.join(missing)}: add --set {missing[0]}=…")
+    limits = getattr(cls, "_limits", {})  # what the estimator would refuse is refused before the data are read
+    check_parameters(cls.__name__, arguments, {name: limits[name] for name in arguments if name in limits})
     return cls, arguments
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from latentia.cli.console import print_table
 from latentia.cli.exits import OK
@@ -30,14 +32,40 @@ def list_estimators() -> int:
 
 
 def show_estimator(name: str) -> int:
-    """Print the settings of an estimator: type, default and meaning of each."""
-    settings = settings_of(registry.get(name))
+    """Print the settings of an estimator: type, default and meaning of each, and the options that names can have."""
+    cls = registry.get(name)
+    settings = settings_of(cls)
     print_table(
         ("setting", "type", "default", "meaning"),
-        [(_label(setting), str(setting.kinds), setting.default_text, setting.help) for setting in settings.values()],
+        [(_label(setting), setting.type_text, setting.default_text, setting.help) for setting in settings.values()],
         title=f"{name}: {registry.summary(name)} Settings, each as --set setting=value or in --config:",
     )
+    options = list(_options(cls))
+    if options:
+        example = next(
+            f"{setting}={word}:{option}={default}" for setting, word, option, default, _ in options if default
+        )
+        print_table(
+            ("setting", "name", "option", "default", "what it may be"),
+            options,
+            title=f"Options of a name, after a colon and parted by commas, such as --set {example}:",
+        )
     return OK
+
+
+def _options(cls: type[Any]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield setting, name, option, default and limit, for the settings whose names take options."""
+    for setting, limit in getattr(cls, "_limits", {}).items():
+        for word, row in getattr(getattr(limit, "kind", None), "table", {}).items():
+            for option, allowed in row.allowed.items():
+                yield setting, word, option, _default(row, option), str(allowed)
+
+
+def _default(row: Any, option: str) -> str:
+    if option in row.options:
+        return str(row.options[option])
+    found = inspect.signature(row.part).parameters.get(option)
+    return "none" if found is None or found.default in (None, inspect.Parameter.empty) else str(found.default)
 
 
 def _label(setting: Setting) -> str:

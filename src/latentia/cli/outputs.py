@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["check_output", "output", "write_array", "write_pictures"]
+__all__ = ["check_folder", "check_output", "output", "write_array", "write_figures", "write_pictures"]
 
 _MAX_PICTURES = 10_000
 _MAX_PIXELS = 1 << 28
@@ -42,6 +42,25 @@ def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> N
         raise UsageError(f"the output {str(path)!r} is a folder: name a file in it")
     if path.exists() and not overwrite:
         raise UsageError(f"the output {str(path)!r} exists: add --overwrite to replace it, or choose another name")
+
+
+def check_folder(folder: Path | None, names: Iterable[str], overwrite: bool) -> None:
+    """Refuse a folder for several outputs that is a file, or holds one of them, before any work is done.
+
+    Raises
+    ------
+    UsageError
+        With the option that replaces files.
+    """
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{str(folder)!r} is a file: --out needs a folder")
+    there = [name for name in names if (folder / name).exists()]
+    if there and not overwrite:
+        raise UsageError(
+            f"the output {str(folder / there[0])!r} exists: add --overwrite to replace it, or choose another folder"
+        )
 
 
 @contextlib.contextmanager
@@ -164,3 +183,15 @@ def write_pictures(path: Path, items: Array, support: Support) -> None:
     canvas = canvas.repeat(zoom, axis=0).repeat(zoom, axis=1)
     with output(path) as file:
         Image.fromarray(canvas[..., 0] if channels == 1 else canvas).save(file, format="PNG")
+
+
+def write_figures(folder: Path, figures: Mapping[str, Any]) -> None:
+    """Write axes of figures as NAME.png and NAME.svg."""
+    import matplotlib
+
+    from latentia.report.style import figure_of
+
+    for name, ax in figures.items():
+        for kind in ("png", "svg"):
+            with output(folder / f"{name}.{kind}") as file, matplotlib.rc_context({"svg.hashsalt": name}):
+                figure_of(ax).savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else None)

@@ -1,4 +1,4 @@
-"""A bar with the time left while rows are scored, on a terminal only."""
+"""How far a long command is: a bar or a clock on a terminal, lines of text elsewhere."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
-from latentia.cli.console import is_quiet
+from latentia.cli.console import is_quiet, note
 
-__all__ = ["row_progress"]
+__all__ = ["row_progress", "stage_progress"]
 
 
 @contextlib.contextmanager
@@ -46,3 +46,33 @@ def row_progress(total: int) -> Iterator[Callable[[int], None] | None]:
     with bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextlib.contextmanager
+def stage_progress(total: int) -> Iterator[Callable[[str], None] | None]:
+    """Show which of `total` stages is under way and since when; a line a stage where standard error is no terminal.
+
+    Yields
+    ------
+    function
+        To be called with the name of each stage before it begins; None where ``--quiet`` was given.
+    """
+    if is_quiet():
+        yield None
+        return
+    names: list[str] = []
+
+    def words(name: str) -> str:
+        names.append(name)
+        return f"{len(names)} of {total}: {name}"
+
+    if not sys.stderr.isatty():
+        yield lambda name: note(words(name))
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as clock:
+        task = clock.add_task("", total=None)
+        yield lambda name: clock.reset(task, description=words(name))

@@ -12,10 +12,11 @@ from latentia import storage
 from latentia.cli.console import finite
 from latentia.errors import CorruptedError
 
-__all__ = ["RUN", "Record", "Source", "read_record", "write_json"]
+__all__ = ["RUN", "Record", "Source", "read_record", "weights_digest", "write_json"]
 
 RUN = "run.json"
 _FORMAT = 1
+_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,14 @@ class Record:
     evaluations: Sequence[Mapping[str, Any]] = ()  # the model first, then the baselines, on the test split
     comparisons: Sequence[Mapping[str, Any]] = ()
     seconds: float | None = None
+    diagnosis: Mapping[str, Any] | None = None  # with the sha256 of the weights that it was made of
 
     def write(self, folder: Path) -> None:
         """Replace the record of a run folder."""
-        write_json(folder, RUN, {"format": _FORMAT, **asdict(self)})
+        content = asdict(self)
+        if self.diagnosis is None:
+            del content["diagnosis"]  # the first release knew of none
+        write_json(folder, RUN, {"format": _FORMAT, **content})
 
 
 def write_json(folder: Path, name: str, content: Mapping[str, Any]) -> None:
@@ -79,7 +84,12 @@ def read_record(folder: Path) -> Record | None:
     except (TypeError, KeyError):
         raise problem from None
     texts = (record.estimator, record.source.data)
-    rows = [*record.evaluations, *record.comparisons]
+    rows = [*record.evaluations, *record.comparisons, *([] if record.diagnosis is None else [record.diagnosis])]
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(row, dict) for row in rows):
         raise problem
     return record
+
+
+def weights_digest(folder: Path) -> str:
+    """Return the sha256 of the weights of the model in a folder, by which a record knows what it is of."""
+    return storage.open_folder(folder).manifest.files[_WEIGHTS].sha256

@@ -30,6 +30,13 @@ class Setting:
     kinds: Kinds
     default: object
     help: str
+    words: tuple[str, ...] = ()  # the names that a text may be, where only these will do
+
+    @property
+    def type_text(self) -> str:
+        """The type as a person reads it: ``int | none``, or the names to choose from."""
+        none = ("none",) if self.words and "None" in self.kinds.scalars else ()
+        return " | ".join((*self.words, *none)) or str(self.kinds)
 
     @property
     def required(self) -> bool:
@@ -61,6 +68,7 @@ def settings_of(cls: type[Any]) -> dict[str, Setting]:
             kinds_of(parameter.annotation, parameter.default, scope),
             parameter.default,
             documented.get(name, ""),
+            _words(getattr(cls, "_limits", {}).get(name)),
         )
         for name, parameter in inspect.signature(cls).parameters.items()
         if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
@@ -153,6 +161,14 @@ def read_config(path: Path) -> dict[str, object]:
     if not isinstance(table, dict):
         raise UsageError(f"the configuration {str(path)!r} must be one table of names and values")
     return table
+
+
+def _words(limit: Any) -> tuple[str, ...]:
+    """Return the names that an estimator's own limit of an argument knows, where it is a choice among names."""
+    table = getattr(limit, "kind", None)
+    if table is None:
+        return tuple(getattr(limit, "words", ()))
+    return (*(("auto",) if table.automatic else ()), *table.table)
 
 
 def _documented(cls: type[Any]) -> dict[str, str]:

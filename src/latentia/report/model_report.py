@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentia.errors import DataError
-from latentia.report import page, sections
+from latentia.report import inference, page, sections
 from latentia.report.contracts import Fitted, as_fitted, is_encoder, name_of, require_fitted
+from latentia.report.diagnosis import read
 from latentia.report.provenance import how_it_was_made, signature
 from latentia.report.sections import Subject
 from latentia.report.tables import describe_kind
@@ -45,6 +46,7 @@ def write(
     baselines: Sequence[Fitted | Evaluation] = (),
     *,
     evaluation: Evaluation | None = None,
+    diagnosis: Mapping[str, Any] | None = None,
     random_state: int = 0,
 ) -> Path:
     """Write the report of a fitted estimator: one page that needs nothing else, replaced as a whole.
@@ -64,6 +66,8 @@ def write(
         Estimators or evaluations to stand beside it in the table, scored on the same rows.
     evaluation
         What `fitted.evaluate(split.x)` returned, if it is known already.
+    diagnosis
+        What `diagnosis.document` made of a diagnosis, if there is one.
     random_state
         The seed of the rows and samples that are shown.
 
@@ -78,6 +82,8 @@ def write(
         When the estimator has seen no data.
     DataError
         When the split has no rows.
+    CorruptedError
+        When the diagnosis is none.
     StorageError
         When the file cannot be written; what was there before is kept.
     """
@@ -91,7 +97,8 @@ def write(
     own = evaluation if evaluation is not None else fitted.evaluate(as_fitted(fitted, x))
     others = [item if isinstance(item, Evaluation) else item.evaluate(as_fitted(item, x)) for item in baselines]
     path = Path(path)
-    subject = Subject(fitted, split, x, own, others, random_state)
+    found = None if diagnosis is None else read(diagnosis)
+    subject = Subject(fitted, split, x, own, others, random_state, found)
     storage.write_files(path.parent, {path.name: render(subject, path).encode()}, manifest=False)
     return path
 
@@ -103,9 +110,12 @@ def render(subject: Subject, path: Path) -> str:
         "Latentia report",
         summary(subject),
         [
+            inference.collapse(subject),
             sections.numbers(subject),
             sections.makes(subject),
             sections.latent(subject),
+            inference.use_of_latent_space(subject),
+            inference.bounds(subject),
             sections.scores(subject),
             sections.learning(subject),
             how_it_was_made(subject.fitted, subject.split, path),
@@ -139,9 +149,9 @@ def tiles(subject: Subject) -> str:
     bits = own.bits_per_dim
     if bits is not None:
         found.append(page.Tile("Bits per dimension", plain_number(bits, 3), "", "lower is better"))
-    units, per_dimension = own.active_units, own.kl_per_dimension
+    units, fitted = own.active_units, subject.fitted
     if units is not None:
-        total = "" if per_dimension is None else f" of {len(per_dimension)}"
+        total = f" of {fitted.latent_dim}" if is_encoder(fitted) else ""
         found.append(page.Tile("Active units", f"{units}{total}", "", "latent dimensions in use"))
     found.append(page.Tile("Parameters", f"{own.num_parameters:,}", "", "numbers learned"))
     return page.tiles(found)

@@ -14,7 +14,7 @@ from latentia.report.text import escape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Tile", "code", "document", "facts", "figure", "figures", "numbers", "section", "tiles"]
+__all__ = ["Tile", "alarm", "code", "document", "facts", "figure", "figures", "numbers", "section", "tiles"]
 
 # Nothing is fetched, nothing runs, nobody frames the page; styles are its own.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -55,6 +55,11 @@ def section(title: str, lead: str, *content: str) -> str:
         return ""
     opening = f'<p class="lead">{escape(lead, 1000)}</p>\n' if lead else ""
     return f"<section>\n<h2>{escape(title)}</h2>\n{opening}{body}\n</section>"
+
+
+def alarm(title: str, text: str) -> str:
+    """Return what must not be overlooked."""
+    return f'<p class="alarm" role="note"><b>{escape(title)}</b> {escape(text, 1000)}</p>'
 
 
 def figures(across: str, *content: str) -> str:

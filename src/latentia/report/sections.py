@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from latentia.report import page, plots
 from latentia.report.contracts import Encoder, Fitted, as_fitted, history_of, info_of, is_encoder
+from latentia.report.diagnosis import Found
 from latentia.report.pictures import is_picture
 from latentia.report.plots.curves import row_scores, term_names
 from latentia.report.plots.images import pick_scored
@@ -24,6 +25,7 @@ from latentia.report.text import clean, counted
 
 if TYPE_CHECKING:
     from latentia.data import Split
+    from latentia.estimators.latent_space import LatentSpace
     from latentia.evaluation import Evaluation
 
 __all__ = ["Subject", "latent", "learning", "makes", "numbers", "read_numbers", "scores"]
@@ -46,6 +48,7 @@ class Subject:
     own: Evaluation
     others: list[Evaluation]
     seed: int
+    diagnosis: Found | None = None
 
     @property
     def y(self) -> NDArray[Any] | None:
@@ -88,6 +91,15 @@ class Subject:
             "real": "real values",
         }
         return f"{size}, {kinds.get(support.kind, clean(support.kind, 40))}"
+
+    @cached_property
+    def space(self) -> LatentSpace | None:
+        """How the latent space is used, where an encoder was learned."""
+        if not hasattr(self.fitted, "diagnose"):
+            return None
+        from latentia.estimators.latent_space import latent_space
+
+        return latent_space(self.fitted, as_fitted(self.fitted, self.x))  # type: ignore[arg-type]  # what can be diagnosed is a VAE
 
     @cached_property
     def scored(self) -> NDArray[np.float64]:
@@ -203,8 +215,8 @@ def manifold(subject: Subject, fitted: Encoder) -> str:
 
 
 def kl(subject: Subject) -> str:
-    """Return the KL of each dimension, where there is a posterior that has one."""
-    if not is_encoder(subject.fitted) or subject.own.kl_per_dimension is None:
+    """Return the KL of each dimension, where there is a posterior that has one and it splits."""
+    if not is_encoder(subject.fitted) or len(subject.own.kl_per_dimension or ()) != subject.fitted.latent_dim:
         return ""
     means = np.asarray(subject.fitted.transform(as_fitted(subject.fitted, subject.x)), dtype=np.float64)
     return page.figure(
@@ -262,4 +274,6 @@ def learning(subject: Subject) -> str:
         "Each term of the objective, averaged over all rows after every epoch. The best epoch is chosen on validation "
         "rows only; curves may begin outside the frame."
     )
+    if "mutual_information" in term_names(subject.fitted):
+        lead += " Mutual information, total correlation and dimension-wise KL are estimated batch by batch."
     return page.section("Learning", lead, page.figures("three", *curves))

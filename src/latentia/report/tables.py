@@ -107,7 +107,10 @@ def joined(value: float | None, error: float | None) -> str:
 
 
 def active(item: Evaluation) -> str:
-    """`17 of 20`."""
+    """`17 of 20`; without the total where nobody tells it: one KL for all dimensions together is no dimension."""
     if item.active_units is None:
         return ABSENT
-    return f"{item.active_units} of {len(item.kl_per_dimension)}" if item.kl_per_dimension else str(item.active_units)
+    total = getattr(item, "latent_dim", None)
+    if total is None and item.kl_per_dimension is not None and len(item.kl_per_dimension) > 1:
+        total = len(item.kl_per_dimension)
+    return str(item.active_units) if total is None else f"{item.active_units} of {total}"

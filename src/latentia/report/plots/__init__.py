@@ -6,12 +6,20 @@ shared, no window opens, and a figure is gone when its last user is. matplotlib 
 
 from __future__ import annotations
 
+from latentia.report.plots.bounds import bound_gaps, bound_ladder, elbo_parts
 from latentia.report.plots.curves import learning_curves, log_probs, score_distribution
+from latentia.report.plots.gradients import gradient_curves
+from latentia.report.plots.health import kl_history
 from latentia.report.plots.images import manifold, reconstructions, samples, scored_items
 from latentia.report.plots.latent import kl_per_dimension, latent_scatter
 from latentia.report.plots.rows import marginals
 
 __all__ = [
+    "bound_gaps",
+    "bound_ladder",
+    "elbo_parts",
+    "gradient_curves",
+    "kl_history",
     "kl_per_dimension",
     "latent_scatter",
     "learning_curves",

@@ -23,13 +23,19 @@ __all__ = ["learning_curves", "log_probs", "score_distribution", "term_names"]
 
 # Of every term that is known: its title and its unit. In this order they are drawn, the objective's own bound first.
 TERMS = {
+    "miwae": ("MIWAE: mean of M weighted bounds", "nats"),
+    "ciwae": ("CIWAE: between ELBO and IWAE", "nats"),
     "iwae": ("Importance-weighted bound", "nats"),
     "elbo": ("ELBO", "nats"),
     "reconstruction": ("Reconstruction, E[log p(x | z)]", "nats"),
     "kl": ("KL(q(z | x) ‖ p(z))", "nats"),
+    "mutual_information": ("Mutual information of x and z", "nats"),
+    "total_correlation": ("Total correlation of z", "nats"),
+    "dimension_wise_kl": ("Dimension-wise KL, Σ KL(q(z_d) ‖ p(z_d))", "nats"),
+    "squared_mmd": ("Squared MMD of q(z) and p(z)", "no unit"),
     "effective_sample_size": ("Effective sample size", "samples"),
 }
-BOUNDS = ("iwae", "elbo")
+BOUNDS = ("miwae", "ciwae", "iwae", "elbo")
 FEW_EPOCHS = 12  # up to these, every epoch is a dot as well
 SETTLED = 0.08  # the fraction of the epochs in which a curve may still leave the frame
 

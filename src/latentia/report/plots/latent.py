@@ -197,7 +197,7 @@ def kl_per_dimension(
     Raises
     ------
     ConfigError
-        When the estimator reports no KL per dimension.
+        When the estimator reports no KL per dimension, or one number for all of them.
     """
     encoder = require_encoder(fitted, "kl_per_dimension")
     from latentia.evaluation import Evaluation
@@ -211,6 +211,11 @@ def kl_per_dimension(
     if evaluation.kl_per_dimension is None:
         raise ConfigError(f"kl_per_dimension: {name_of(fitted)} reports no KL per dimension")
     values = np.asarray(evaluation.kl_per_dimension, dtype=np.float64)
+    if len(values) != encoder.latent_dim:
+        raise ConfigError(
+            f"kl_per_dimension: the KL of this {name_of(fitted)} does not split over its {encoder.latent_dim} latent "
+            "dimensions"
+        )
     alive = active_dimensions(values, evaluation, means)
     order = np.argsort(-values, kind="stable")
     ax = new_axes(440, 290, ax)
