@@ -148,6 +148,12 @@ def test_columns_are_checked_one_by_one() -> None:
         table.check(good[:, :, None])
 
 
+def test_a_table_has_not_more_categories_than_memory() -> None:
+    Support.parse("columns:categories:65536*16")
+    with pytest.raises(DataError, match=r"1,114,112 categories in all, but at most 1,048,576 can be"):
+        Support.parse("columns:categories:65536*17")
+
+
 @pytest.mark.parametrize("text", [*ALL, "columns:count;binary"])
 def test_masses_and_densities(text: str) -> None:
     """A table has a mass only where no column has a density."""

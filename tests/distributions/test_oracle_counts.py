@@ -86,6 +86,13 @@ def test_large_counts_keep_their_digits(count: int, mean: float, r: int) -> None
         assert gradient.item() == pytest.approx(r * (count - mean) / (r + mean), rel=1e-3, abs=1e-3)
 
 
+def test_draws_fit_32_bits() -> None:
+    law = NegativeBinomial(torch.full((500,), 40.0), torch.full((500,), -5.0))
+    draws = law.sample(generator=torch.Generator().manual_seed(0))
+    assert 1e9 < draws.max() < 2**31
+    assert draws.min() >= 0
+
+
 def test_without_dispersion_it_is_a_poisson() -> None:
     x = torch.arange(30.0).unsqueeze(-1)
     expected = scipy.stats.poisson(5.0).logpmf(x.numpy())

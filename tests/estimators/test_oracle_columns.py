@@ -238,6 +238,23 @@ def test_options_of_a_likelihood_that_cannot_be() -> None:
         assert words in raised(call, ConfigError)
 
 
+CHANGES: list[tuple[dict[str, Any], str]] = [
+    ({"logarithm": [True]}, "do not fit the stored standardisation"),
+    ({"logarithm": [1] * 8}, "do not fit the stored standardisation"),
+    ({"logarithm": [True] * 8}, "not all positive"),
+    ({"shift": None, "scale": None, "logarithm": None}, "does not fit the stored columns"),
+    ({"support": {"kind": "columns", "columns": "real*7"}}, "does not fit the stored columns"),
+    ({"support": {"kind": "columns", "columns": "categories:65536*4000"}}, "262,144,000 categories"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), CHANGES)
+def test_a_stored_table_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
+    pre = lt.IndependentPixels(support=MIXED).fit(mixed()).preprocessing_
+    assert type(pre).from_json(pre.to_json()).to_json() == pre.to_json()
+    assert words in raised(lambda: type(pre).from_json({**pre.to_json(), **changes}), DataError)
+
+
 def test_positive_images_under_a_gaussian_keep_what_they_were() -> None:
     """The Gaussian is still to be had, and its samples can leave the support, as its documentation says."""
     x = unequal()

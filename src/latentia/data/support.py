@@ -27,6 +27,7 @@ _ALLOWED = (
 )
 _MAX_LEVELS = 65536
 _MAX_COLUMNS = 65536
+_MAX_CODES = 1 << 20
 _MAX_COUNT = 2**31 - 1
 _CHUNK = 1 << 20
 
@@ -83,6 +84,12 @@ class Support:
             raise DataError(
                 f"the support of a table names from 1 to {_MAX_COLUMNS:,} columns that are no tables themselves, but "
                 f"{len(self.columns):,} came"
+            )
+        codes = sum(part.levels or 0 for part in self.columns or () if part.kind == "categories")
+        if codes > _MAX_CODES:
+            raise DataError(
+                f"the columns of a table have {codes:,} categories in all, but at most {_MAX_CODES:,} can be: "
+                "join rare ones, or leave columns out"
             )
         if self.kind not in _COUNTED:
             if self.levels is not None:

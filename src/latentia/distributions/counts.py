@@ -12,6 +12,8 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 from latentia.distributions.base import FactorisedDistribution, full_precision
 from latentia.distributions.gamma import deviance, stirling_error
 
+_LARGEST_RATE = 2e9
+
 
 class NegativeBinomial(FactorisedDistribution):
     r"""Independent counts, more spread than a Poisson's: a Poisson whose rate is drawn from a gamma distribution.
@@ -76,9 +78,9 @@ class NegativeBinomial(FactorisedDistribution):
         return torch.where(zero, at_zero, scale + errors - successes - failures)
 
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Draw counts, shape (*S, *B, *E)."""
+        """Draw counts, shape (*S, *B, *E); rates above 2·10⁹ are held there, so that counts fit 32 bits."""
         device = self.log_mean.device if generator is None else generator.device
         shape = self._full_shape(sample_shape)
         log_m, log_r = (t.detach().expand(shape).to(device) for t in (self.log_mean, self.log_inverse_dispersion))
         rate = torch._standard_gamma(log_r.exp(), generator=generator) * (log_m - log_r).exp()
-        return torch.poisson(rate, generator=generator).to(self.log_mean.device)
+        return torch.poisson(rate.clamp_max(_LARGEST_RATE), generator=generator).to(self.log_mean.device)

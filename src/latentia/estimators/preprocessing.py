@@ -249,13 +249,16 @@ class Preprocessing:
         if arrays[1] is not None and not (arrays[1] > 0).all():
             raise DataError("the stored standardisation has a scale that is not above 0")
         support = Support.from_json(content["support"])
+        if support.columns is not None and (arrays[1] is None or list(arrays[1].shape) != [len(support.columns)]):
+            raise DataError("the stored standardisation does not fit the stored columns")
         logarithm = None if content.get("logarithm") is None else np.asarray(content["logarithm"])
         if logarithm is not None and (
             arrays[1] is None or logarithm.dtype != bool or logarithm.shape != arrays[1].shape
         ):
             raise DataError("the stored logarithms do not fit the stored standardisation")
-        if support.columns is not None and (arrays[1] is None or list(arrays[1].shape) != [len(support.columns)]):
-            raise DataError("the stored standardisation does not fit the stored columns")
+        kinds = np.array([part.kind == "positive" for part in support.columns or (support,)])
+        if logarithm is not None and (logarithm & ~kinds).any():
+            raise DataError(f"logarithms are stored of data of the support '{support}', which are not all positive")
         return cls(support, tuple(shape), binarize, seed, arrays[0], arrays[1], dtype, logarithm)
 
 

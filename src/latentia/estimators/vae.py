@@ -64,10 +64,14 @@ class VAE(LatentEstimator):
     initialisation
         Initial weights of "mlp" and "linear": "torch" or "xavier" (Glorot-uniform, zero biases).
     likelihood
-        "auto" (by the data's support), "bernoulli", "binomial", "categorical", "discretized_logistic", "gaussian",
-        "gaussian_shared", "gaussian_network", "gaussian_fixed", or what ``latentia.likelihood`` returns.
+        "auto" (by the data's support), "bernoulli", "binomial", "categorical", "discretized_logistic",
+        "discretized_logistic_mixture", "negative_binomial", "gaussian", "gaussian_shared", "gaussian_network",
+        "gaussian_fixed", "gaussian_full", "gaussian_low_rank", "laplace", "student_t", "continuous_bernoulli",
+        "log_normal", "mixed" (tables), a name with options such as "gaussian_low_rank:rank=10", or what
+        ``latentia.likelihood`` returns.
     support
-        What values the data can take, such as "levels:256" or "real"; None to tell from the data set or the array.
+        What values the data can take, such as "levels:256", "count" or "real", for a table with columns of different
+        kinds "columns:real*2;categories:3;count"; None to tell from the data set or the array.
     binarize
         None; "dynamic" (grey values are probabilities, drawn anew each step), "static" (drawn once) or "threshold".
     prior
