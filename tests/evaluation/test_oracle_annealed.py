@@ -224,6 +224,15 @@ def test_the_model_is_left_as_it_was() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.usefixtures("hasty_pilots")
+def test_rows_of_whole_numbers_are_annealed_in_the_precision_of_the_model() -> None:
+    model, x = _vae(), _images(3)
+    settings = {"num_chains": 4, "num_temperatures": 5, "num_steps": 2}
+    whole = annealed_importance_sampling(model, x.to(torch.uint8), noise=generators(0), **settings)  # type: ignore[arg-type]  # whole numbers
+    reals = annealed_importance_sampling(model, x, noise=generators(0), **settings)  # type: ignore[arg-type]
+    assert (whole.log_prob == reals.log_prob).all()
+
+
 def test_no_gradient_of_the_weights_is_taken() -> None:
     seen = []
 

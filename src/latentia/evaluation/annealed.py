@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from latentia.errors import warn
-from latentia.evaluation.annealing import Annealing, Path, anneal_up, blocks, few_moves
+from latentia.evaluation.annealing import Annealing, Path, anneal_up, blocks, few_moves, streams_of
 from latentia.evaluation.freezing import frozen
 from latentia.evaluation.log_likelihood import Array, LogMeanExp
-from latentia.evaluation.noise import RowStreams
 from latentia.evaluation.results import Mean, Measured
 from latentia.objectives import LatentVariableModel
 
@@ -145,7 +144,7 @@ def annealed_importance_sampling(
     for block in blocks(rows, annealing, rows_per_block):
         with torch.inference_mode(False), frozen(model), torch.no_grad():
             path = Path(model, block.x, start)
-            streams = RowStreams([noise(i) for i in block.indices], path.x, block.padding)
+            streams = streams_of(path, block, noise)
             found = anneal_up(path, streams, annealing, len(block.indices), block.indices[0])
         last = (
             found.step_sizes[max(found.step_sizes)] if found.step_sizes else torch.full_like(found.acceptance, math.nan)

@@ -215,6 +215,11 @@ def anneal(
     return Annealed(log_weights, acceptance, used)
 
 
+def streams_of(path: Path, block: Block, noise: Callable[[int], torch.Generator]) -> RowStreams:
+    """Return what a block draws from, in the precision of its latent vectors (the rows may be whole numbers)."""
+    return RowStreams([noise(i) for i in block.indices], path.prior.mean, block.padding)
+
+
 def anneal_up(path: Path, streams: RowStreams, annealing: Annealing, num_rows: int, first_row: int = 0) -> Annealed:
     """Draw chains at the start of the path and anneal them to the posterior, with step sizes found by pilots."""
     point = Point.at(path.terms, path.draw(streams, annealing.num_chains))

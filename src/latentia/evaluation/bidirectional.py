@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from latentia.errors import warn
-from latentia.evaluation.annealing import Annealing, Path, anneal, anneal_up, blocks, few_moves
+from latentia.evaluation.annealing import Annealing, Path, anneal, anneal_up, blocks, few_moves, streams_of
 from latentia.evaluation.freezing import frozen
 from latentia.evaluation.hmc import Point, check_at_least, check_finite
 from latentia.evaluation.log_likelihood import Array, LogMeanExp
-from latentia.evaluation.noise import RowNoise, RowStreams
+from latentia.evaluation.noise import RowNoise
 from latentia.evaluation.results import Mean, Measured
 from latentia.objectives import LatentVariableModel
 
@@ -136,7 +136,7 @@ def bidirectional_monte_carlo(
     for block in blocks(rows, annealing, rows_per_block):
         with torch.inference_mode(False), frozen(model), torch.no_grad():
             path = Path(model, block.x, start)
-            streams = RowStreams([noise.generator(i) for i in block.indices], path.x, block.padding)
+            streams = streams_of(path, block, noise.generator)
             up = anneal_up(path, streams, annealing, len(block.indices), block.indices[0])
             top = block.filled(latents).expand(num_chains, -1, -1)
             point = Point.at(path.terms, top)

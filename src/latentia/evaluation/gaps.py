@@ -195,8 +195,8 @@ def inference_gaps(
         block = Block(indices, ROWS_PER_BLOCK - len(indices), rows)
         with torch.inference_mode(False), frozen(model), torch.no_grad():
             x, generators = block.x, [noise(i) for i in indices]
-            streams = RowStreams(generators, x, block.padding)
             q: Any = model.encoder(x)  # every posterior has a stddev, which the bounds do not ask for
+            streams = RowStreams(generators, q.mean, block.padding)
             log_joint = _log_joint(model, x)
             diagonal = fitted(
                 Diagonal(q.mean, q.stddev), log_joint, streams, num_steps, samples_per_step, learning_rate
