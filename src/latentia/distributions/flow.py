@@ -105,7 +105,7 @@ class Flow(Distribution):
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance over the fixed noise, in blocks of few draws: the layers are wider than their draws."""
         with torch.no_grad(), without_autocast(self.loc):
-            noise = _even_noise(self.moment_draws, self.noise_size).to(self.loc)
+            noise = _even_noise(self.moment_draws, self.noise_size).to(self.loc.dtype).to(self.loc.device)
             noise = noise.reshape(-1, *(1,) * len(self.batch_shape), self.noise_size)
             total, squares = torch.zeros_like(self.loc), torch.zeros_like(self.loc)
             for block in noise.split(max(1, 8192 // max(1, self.batch_shape.numel()))):

@@ -55,6 +55,12 @@ class DiagonalGaussian(nn.Module):
         Maps (*B, *event) to (*B, 2 Z).
     latent_dim
         Z, if the network's width is to be checked.
+
+    Examples
+    --------
+    >>> from latentia.networks import MLP
+    >>> DiagonalGaussian(MLP((8, 8), [32], DiagonalGaussian.outputs(2)))(torch.zeros(5, 8, 8)).mean.shape
+    torch.Size([5, 2])
     """
 
     extra_noise = 0
@@ -91,6 +97,18 @@ class FullGaussian(nn.Module):
         Maps (*B, *event) to (*B, Z + Z (Z + 1)/2).
     latent_dim
         Number of latent dimensions Z ≥ 1.
+
+    Raises
+    ------
+    ConfigError
+        If latent_dim is below 1; at the first call, if the network gives another number of outputs.
+
+    Examples
+    --------
+    >>> from latentia.networks import MLP
+    >>> encoder = FullGaussian(MLP((8, 8), [32], FullGaussian.outputs(2)), latent_dim=2)
+    >>> encoder(torch.zeros(5, 8, 8)).covariance_matrix.shape
+    torch.Size([5, 2, 2])
     """
 
     extra_noise = 0
@@ -141,6 +159,19 @@ class MixtureOfGaussiansPosterior(nn.Module):
         Number of latent dimensions Z ≥ 1.
     components
         Number of components C ≥ 1.
+
+    Raises
+    ------
+    ConfigError
+        If a number is below 1; at the first call, if the network gives another number of outputs.
+
+    Examples
+    --------
+    >>> from latentia.networks import MLP
+    >>> count = MixtureOfGaussiansPosterior.outputs(2, components=3)
+    >>> q = MixtureOfGaussiansPosterior(MLP((8, 8), [32], count), latent_dim=2, components=3)(torch.zeros(5, 8, 8))
+    >>> q.rsample_from(torch.zeros(4, 5, q.noise_size)).shape
+    torch.Size([4, 5, 2])
     """
 
     extra_noise = 1

@@ -16,7 +16,7 @@ from latentia.networks import OneHot
 from latentia.parts.bounded import bounded, bounded_log_scale
 from latentia.parts.posteriors import check_components, check_latent_dim
 
-__all__ = ["LearnedNormal", "MixtureOfGaussians", "StandardNormal", "VampPrior"]
+__all__ = ["LearnedNormal", "MixtureOfGaussians", "StandardNormal", "VampPrior", "initial_pseudo_inputs"]
 
 
 class StandardNormal(nn.Module):
@@ -72,6 +72,11 @@ class MixtureOfGaussians(nn.Module):
         Number of latent dimensions Z ≥ 1.
     components
         Number of components C ≥ 1.
+
+    Examples
+    --------
+    >>> MixtureOfGaussians(2, components=10)().sample((5,)).shape
+    torch.Size([5, 2])
     """
 
     def __init__(self, latent_dim: int, components: int = 10) -> None:
@@ -109,6 +114,16 @@ class VampPrior(nn.Module):
     ConfigError
         If there is no pseudo-input, or the encoder's network reads indicators of codes, through which no gradient
         comes back.
+
+    Examples
+    --------
+    >>> from latentia.networks import MLP
+    >>> from latentia.parts import DiagonalGaussian
+    >>> encoder = DiagonalGaussian(MLP((8, 8), [32], DiagonalGaussian.outputs(2)))
+    >>> inputs = initial_pseudo_inputs(torch.full((8, 8), 0.3), torch.full((8, 8), 0.2), 50, 0.0, 1.0)
+    >>> prior = VampPrior(encoder, inputs, low=0.0, high=1.0)
+    >>> prior().num_components, [name for name, _ in prior.named_parameters()]
+    (50, ['pseudo_inputs'])
     """
 
     def __init__(
