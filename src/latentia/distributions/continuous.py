@@ -6,16 +6,14 @@ Letters: S samples, B batch, E event.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from latentia.distributions.base import FactorisedDistribution, full_precision, uniform
-from latentia.distributions.gamma import half_step_of_log_gamma
 
-# Below this |ℓ/2| the closed forms lose digits that the series keep; at it both are exact to 1e-13.
-_SERIES_BELOW = 0.3
 LOG_PI = math.log(math.pi)
 
 
@@ -50,18 +48,15 @@ class ContinuousBernoulli(FactorisedDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """Means A′(ℓ) = ½ + ½ (coth h − 1/h) with h = ℓ/2, shape (*B, *E)."""
-        small, h, far = self._halves()
-        t = h**2
-        series = t * (2 / 945 + t * (-1 / 4725 + t * (2 / 93555 - t * 1382 / 638512875)))
-        series = h * (1 / 3 + t * (-1 / 45 + series))
-        return 0.5 + 0.5 * torch.where(small, series, 1.0 / torch.tanh(far) - 1.0 / far)
+        """Means A′(ℓ) = ½ + ½ (coth ℓ/2 − 2/ℓ), shape (*B, *E)."""
+        return _mean(self.logits)
 
     @property
     def variance(self) -> Tensor:
         """Variances A″(ℓ) = ¼ (1/h² − 1/sinh² h) with h = ℓ/2, at most 1/12, shape (*B, *E)."""
-        small, h, far = self._halves()
-        t = h**2
+        h = 0.5 * self.logits
+        small = h.abs() < 0.3
+        t, far = torch.where(small, h, torch.zeros_like(h)).square(), torch.where(small, torch.ones_like(h), h)
         series = 1 / 3 + t * (-1 / 15 + t * (2 / 189 + t * (-1 / 675 + t * (2 / 10395 - t * 1382 / 58046625))))
         # 1/sinh² h = 4 e^{−2|h|} / (1 − e^{−2|h|})², which does not overflow.
         decay = (-2.0 * far.abs()).exp()
@@ -69,15 +64,8 @@ class ContinuousBernoulli(FactorisedDistribution):
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return log p of every element, shape (*S, *B, *E), in nats."""
-        small, h, far = self._halves()
-        t = h**2
-        # Near λ = ½, A(ℓ) = ℓ/2 + log(sinh h / h), whose series is one in h²;
-        log_ratio = t * (1 / 6 + t * (-1 / 180 + t * (1 / 2835 + t * (-1 / 37800 + t * (1 / 467775)))))
-        near = 2.0 * (value - 0.5) * h - log_ratio
-        # elsewhere A(ℓ) = max(ℓ, 0) + log((1 − e^{−|ℓ|}) / |ℓ|), which cancels nothing at the walls.
-        rate = 2.0 * far.abs()
-        walls = 2.0 * (value - (far > 0).to(far.dtype)) * far
-        return torch.where(small, near, walls - torch.log(-torch.expm1(-rate)) + rate.log())
+        # A(ℓ) = max(ℓ, 0) + log((1 − e^{−|ℓ|})/|ℓ|): taken apart, nothing cancels at the walls.
+        return (value - _above(self.logits)) * self.logits - _log_rest(self.logits)
 
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
         """Draw values in [0, 1], shape (*S, *B, *E), by inverting the distribution function."""
@@ -87,11 +75,39 @@ class ContinuousBernoulli(FactorisedDistribution):
         near_zero = (-torch.log1p(noise * torch.expm1(-rate)) / rate).clamp(0.0, 1.0)
         return torch.where(self.logits > 0, 1.0 - near_zero, near_zero)
 
-    def _halves(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return where |ℓ/2| is small, and ℓ/2 made harmless for the series and for the closed form."""
-        h = 0.5 * self.logits
-        small = h.abs() < _SERIES_BELOW
-        return small, torch.where(small, h, torch.zeros_like(h)), torch.where(small, torch.ones_like(h), h)
+
+def _above(logits: Tensor) -> Tensor:
+    """Return 1 where ℓ > 0 and 0 elsewhere."""
+    return (logits > 0).to(logits.dtype)
+
+
+def _mean(logits: Tensor) -> Tensor:
+    """Return A′(ℓ), to the digits of its type near ℓ = 0 as well."""
+    small = logits.abs() < 0.1
+    near = torch.where(small, logits, torch.zeros_like(logits))
+    t = near.square()
+    series = 0.5 + near * (1 / 12 + t * (-1 / 720 + t * (1 / 30240 - t / 1209600)))
+    far = torch.where(small, torch.ones_like(logits), logits).abs()
+    wall = far.reciprocal() + torch.expm1(-far).reciprocal() + 1.0  # of a density that falls from the wall at 0
+    return torch.where(small, series, torch.where(logits > 0, 1.0 - wall, wall))
+
+
+class _LogRest(torch.autograd.Function):
+    """log((1 − e^{−|ℓ|})/|ℓ|), whose own derivative is A′(ℓ) − [ℓ > 0]: that of the formula would lose its digits."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        ctx.save_for_backward(logits)
+        rate = logits.abs().clamp_min(torch.finfo(logits.dtype).tiny)
+        return (torch.expm1(-rate) / -rate).log()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (logits,) = ctx.saved_tensors
+        return gradients[0] * (_mean(logits) - _above(logits))
+
+
+_log_rest: Callable[[Tensor], Tensor] = _LogRest.apply
 
 
 class Laplace(FactorisedDistribution):
@@ -181,7 +197,9 @@ class StudentT(FactorisedDistribution):
         inside = torch.log1p(torch.where(far, torch.ones_like(s), s).square())
         outer = torch.where(far, s, torch.ones_like(s))
         tail = torch.where(far, 2.0 * outer.log() + torch.log1p(outer.reciprocal().square()), inside)
-        constant = half_step_of_log_gamma(0.5 * nu) - 0.5 * (nu.log() + LOG_PI)
+        # In double precision: log Γ is large where its differences are small.
+        half = 0.5 * nu.double()
+        constant = (torch.lgamma(half + 0.5) - torch.lgamma(half)).to(s.dtype) - 0.5 * (nu.log() + LOG_PI)
         return constant - self.log_scale - 0.5 * (nu + 1.0) * tail
 
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
