@@ -145,6 +145,48 @@ def test_a_new_estimator_appears_with_its_settings() -> None:
     assert "independent-pixels" in everything.stdout
 
 
+def test_names_and_their_options_are_listed() -> None:
+    shown = run("fit", "vae", "--help").stdout
+    for text in (
+        "standard | learned | mixture | vamp | flow", "diagonal | full | mixture | flow", "adam | adagrad",
+        "static | dynamic | threshold | none", "Options of a name, after a colon", "a whole number from 1 to 100,000",
+    ):  # fmt: skip
+        assert text in shown
+    rows = [line.split()[:4] for line in shown.splitlines()]
+    for row in (
+        "prior vamp components 500", "variational_family mixture components 5", "prior flow bins none",
+        "objective elbo free_bits none", "objective mmd kernel imq", "objective score_function baseline leave_one_out",
+    ):  # fmt: skip
+        assert row.split() in rows
+    assert "Options of a name" not in run("fit", "dummy", "--help").stdout  # an estimator without such tables
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("prior=vamp:component=5", "a vamp prior has no option 'component': it has only 'components'"),
+        ("prior=vmap", "prior of VAE must be one of 'standard', 'learned', 'mixture', 'vamp', 'flow'"),
+        ("objective=elbo:free_bits=-1", "free_bits of a elbo objective must be a finite number of at least 0"),
+        ("optimizer=sgd", "optimizer of VAE must be one of 'adam', 'adagrad', got 'sgd'"),
+        ("latent_dim=0", "latent_dim of VAE must be a whole number from 1"),
+    ],
+)
+def test_a_bad_option_is_one_sentence_before_anything_is_read(
+    assignment: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from latentia import data
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the data were read")
+
+    monkeypatch.setattr(data, "load", fail)
+    outcome = run("fit", "vae", "digits", "--set", assignment, "--out", tmp_path / "run")
+    assert outcome.code == 1
+    assert outcome.stderr.count("\n") == 1
+    assert sentence in outcome.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_set_wins_over_config_and_flags_have_their_own_options() -> None:
     settings = settings_of(Dummy)
     values = assign(["latent-dim=5", "width=8"], {"latent_dim": 3, "rates": [0.1], "width": [1, 2]}, settings, {})

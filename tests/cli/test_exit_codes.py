@@ -23,8 +23,8 @@ def _dummies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 COMMANDS = (
-    "", "fit", "evaluate", "sample", "encode", "decode", "reconstruct", "score", "compare", "report", "info", "verify",
-    "doctor", "data", "data list", "data info", "reproduce",
+    "", "fit", "evaluate", "diagnose", "gradients", "sample", "encode", "decode", "reconstruct", "score", "compare",
+    "report", "info", "verify", "doctor", "data", "data list", "data info", "reproduce",
 )  # fmt: skip
 
 
@@ -42,8 +42,8 @@ def test_version_and_help() -> None:
         outcome = run(*arguments)
         assert (outcome.code, outcome.stderr) == (0, "")
         assert "Usage: latentia" in outcome.stdout
-    for command in ("fit", "evaluate", "sample", "encode", "decode", "reconstruct", "score", "compare", "report"):
-        assert command in run("--help").stdout
+    for command in COMMANDS:
+        assert command.partition(" ")[0] in run("--help").stdout
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def gradients(request: Request) -> int:
     note(f"measuring gradients of {words} on {rows.words}")
     with stage_progress(len(set(request.samples))) as progress:
         table = measure(model, rows.x, sample_counts=request.samples, repeats=request.repeats, progress=progress)
-    document = {"model": words, "rows": rows.words, **table.to_json()}
+    document = {"model": words, "on": rows.words, **table.to_json()}
     there = [part for part in parts if table.select(part=part)]
     if request.out is not None:
         write_json(request.out, DOCUMENT, document)

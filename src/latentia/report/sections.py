@@ -89,6 +89,8 @@ class Subject:
             "unit": "values in [0, 1]",
             "positive": "positive values",
             "real": "real values",
+            "count": "counts",
+            "columns": "of different kinds",
         }
         return f"{size}, {kinds.get(support.kind, clean(support.kind, 40))}"
 

@@ -77,8 +77,10 @@ def marginals(
     names = feature_names(fitted)
     ax = new_axes(340 * min(len(chosen), 3), 230 * -(-len(chosen) // 3), ax)
     parts = panels(ax, len(chosen), 3)
+    support = fitted.support_
     for panel, feature in zip(parts, chosen, strict=True):
-        draw_marginal(panel, data[:, feature], drawn[:, feature], names[feature], whole=fitted.support_.kind != "real")
+        kind = support.kind if support.columns is None else support.columns[feature].kind
+        draw_marginal(panel, data[:, feature], drawn[:, feature], names[feature], whole=kind != "real")
     if legend:
         show_legend(parts[0])
     return ax
