@@ -107,7 +107,7 @@ def test_numbers_as_text_and_as_json() -> None:
         "  active units 1 of 2",
         "  rate         1.15 ± 0.05 nats",
         "  unused       1 dimensions with a KL below 0.01 nats (normal: the prior switches off what is not needed)",
-        "  prior gap    0.42 ± 0.03 nats: KL(q(z) ‖ p(z)), what a richer prior could gain",
+        "  prior gap    0.42 ± 0.03 nats: KL(q(z) ‖ p(z)), the most that a richer prior could gain",
     ]
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert content["rate"] == pytest.approx(1.15)

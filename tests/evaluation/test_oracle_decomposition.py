@@ -117,6 +117,18 @@ def test_equal_rows_share_no_information_and_distant_ones_all_of_it() -> None:
     found = elbo_decomposition(_story(_diagonal), apart, noise=generators(0))
     np.testing.assert_allclose(found.mutual_information, np.full(7, math.log(7)), atol=1e-9)
     assert found.largest_information == pytest.approx(math.log(7))
+    assert found.saturated
+
+
+def test_fewer_rows_have_a_larger_divergence_from_the_prior() -> None:
+    """Convexity: the mean over five samples of ten rows is above the divergence of all fifty."""
+    x = 0.7 * numbers(50, 5, seed=11)
+    whole = aggregated_posterior_gap(_story(_diagonal), x, noise=generators(0), num_samples=200).value
+    tens = [
+        aggregated_posterior_gap(_story(_diagonal), part, noise=generators(i), num_samples=200).value
+        for i, part in enumerate(x.split(10))
+    ]
+    assert np.mean(tens) > whole + 0.05
 
 
 def test_the_marginal_divergence_of_equal_rows_is_that_of_their_posterior() -> None:
@@ -191,14 +203,17 @@ def test_numbers_as_text_and_as_json() -> None:
         "parts of the ELBO of 2 rows, in nats",
         "  ELBO                 -15.50 ± 2.00",
         "  reconstruction       -12.00 ± 2.00",
-        "  mutual information   0.50 ± 0.00, at most log N = 0.69",
-        "  KL(q(z) ‖ p(z))      3.00 ± 0.00",
+        "  mutual information   0.50 ± 0.00, at most log N = 0.69: at its ceiling, of the data it is more",
+        "  KL(q(z) ‖ p(z))      3.00 ± 0.00, at most",
         "    total correlation  1.00 ± 0.00",
         "    dimension-wise     2.00 ± 0.00",
     ]
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert (content["elbo"], content["total_correlation"], content["dimension_wise_kl"]) == (-15.5, 1.0, 2.0)
-    assert content["num_samples"] == 4
+    assert (content["num_samples"], content["saturated"]) == (4, True)
+    many = np.ones(100)
+    assert "ceiling" not in str(ElboDecomposition(many, 3.5 * many, many, many, many[:, None], num_samples=1))
+    assert "ceiling" in str(ElboDecomposition(many, 3.7 * many, many, many, many[:, None], num_samples=1))
 
 
 def test_bad_input_is_refused() -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from latentia.evaluation.noise import RowStreams
 from latentia.evaluation.results import Mean, Measured
 from latentia.objectives import LatentVariableModel, Reparameterised
 
+# Nats below log N from which on the mutual information is that of so few rows, not of the data.
+CEILING = 1.0
 ROWS_PER_PIECE = 256
 NUMBERS_PER_CALL = 1 << 20
 
@@ -44,10 +47,10 @@ class ElboDecomposition(Measured):
     reconstruction
         E log p(x | z), shape (N,).
     mutual_information
-        log q(z | x) − log q(z), shape (N,): their mean is at most log N, and that of a larger data set cannot be told
-        where it comes near.
+        log q(z | x) − log q(z), shape (N,): their mean is at most log N; see ``saturated``.
     marginal_kl
-        log q(z) − log p(z), shape (N,): KL(q(z)‖p(z)), what the prior lacks.
+        log q(z) − log p(z), shape (N,): KL(q(z)‖p(z)), what the prior lacks. Of N rows it is at least that of all the
+        data they are a sample of.
     total_correlation
         log q(z) − Σ log q(z_d), shape (N,); None where q(z | x) has no densities of single dimensions (a flow).
     dimension_wise_kl
@@ -74,6 +77,14 @@ class ElboDecomposition(Measured):
         """The logarithm of N: what the mutual information of N rows with z cannot exceed."""
         return math.log(len(self.reconstruction))
 
+    @property
+    def saturated(self) -> bool:
+        """Whether the mutual information is at its ceiling.
+
+        It is then that of too few rows, and lower than that of the data; KL(q(z)‖p(z)) is higher by as much.
+        """
+        return bool(self.mutual_information.mean() > self.largest_information - CEILING)
+
     def means(self) -> dict[str, Mean]:
         """Return the means over the rows."""
         parts = {name: getattr(self, name) for name in ("elbo", "reconstruction", "mutual_information", "marginal_kl")}
@@ -82,15 +93,20 @@ class ElboDecomposition(Measured):
             parts["dimension_wise_kl"] = self.dimension_wise_kl.sum(-1)
         return {name: Mean.of(part) for name, part in parts.items()}
 
+    def to_json(self) -> dict[str, Any]:
+        """Return every number but those per row as JSON values: what is not finite becomes null."""
+        return super().to_json() | {"largest_information": self.largest_information, "saturated": self.saturated}
+
     def __str__(self) -> str:
         """Say it in lines, each number with its unit and what it is."""
         means = self.means()
+        most, ceiling = self.largest_information, ": at its ceiling, of the data it is more" if self.saturated else ""
         lines = [
             f"parts of the ELBO of {len(self.reconstruction):,} rows, in nats",
             f"  ELBO                 {means['elbo']}",
             f"  reconstruction       {means['reconstruction']}",
-            f"  mutual information   {means['mutual_information']}, at most log N = {self.largest_information:.2f}",
-            f"  KL(q(z) ‖ p(z))      {means['marginal_kl']}",
+            f"  mutual information   {means['mutual_information']}, at most log N = {most:.2f}{ceiling}",
+            f"  KL(q(z) ‖ p(z))      {means['marginal_kl']}{', at most' if ceiling else ''}",
         ]
         if self.total_correlation is not None:
             lines.append(f"    total correlation  {means['total_correlation']}")
@@ -166,7 +182,8 @@ def aggregated_posterior_gap(
     .. math:: \mathrm{KL}(q(z) \,\|\, p(z)) = \tfrac1N \sum_n \mathbb E_{q(z \mid x_n)} \log q(z) - \log p(z)
 
     Hoffman and Johnson 2016: the best prior for an encoder is its aggregated posterior, and the bound would gain this
-    much by it.
+    much by it on these rows. On the data that they are a sample of it would gain less: the divergence is convex, so
+    that a mixture of few posteriors is on average farther from the prior than one of many.
 
     Parameters
     ----------

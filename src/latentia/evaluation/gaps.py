@@ -118,7 +118,7 @@ def inference_gaps(
     noise: Callable[[int], torch.Generator],
     log_prob: Array | None = None,
     num_samples: int = 1000,
-    num_steps: int = 1000,
+    num_steps: int = 500,
     samples_per_step: int = 8,
     learning_rate: float = 0.05,
     progress: Callable[[int], None] | None = None,

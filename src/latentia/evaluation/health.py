@@ -57,7 +57,7 @@ class Health:
     collapsed_since
         First epoch from which on every dimension stayed unused; None without a history, or where that is not so.
     aggregated_gap
-        KL(q(z)‖p(z)): what samples lose by coming from the prior; None where it was not computed.
+        KL(q(z)‖p(z)), at most what samples lose by coming from the prior; None where it was not computed.
     """
 
     verdict: str
@@ -100,7 +100,9 @@ class Health:
         if self.lost:
             lines.append(f"  lost         {self.lost} of them carried {CARRIED_KL} nats or more earlier in training")
         if self.aggregated_gap is not None:
-            lines.append(f"  prior gap    {self.aggregated_gap} nats: KL(q(z) ‖ p(z)), what a richer prior could gain")
+            lines.append(
+                f"  prior gap    {self.aggregated_gap} nats: KL(q(z) ‖ p(z)), the most that a richer prior could gain"
+            )
         if self.warning is not None:
             lines.append(f"  {self.warning}")
         return "\n".join(lines)
