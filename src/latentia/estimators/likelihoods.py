@@ -65,6 +65,8 @@ def _gaussian(variance: str) -> _Row:
 
 LIKELIHOODS: dict[str, _Row] = {
     "bernoulli": _Row(BernoulliLikelihood, supports=("binary",)),
+    "binomial": _Row(BinomialLikelihood, supports=("levels", "binary"), needs_levels=True),
+    "categorical": _Row(CategoricalLikelihood, supports=("levels", "categories", "binary"), needs_levels=True),
     "bernoulli_local": _Row(
         LocalAutoregressiveLikelihood,
         {},
@@ -77,8 +79,6 @@ LIKELIHOODS: dict[str, _Row] = {
         },
         supports=("binary",),
     ),
-    "binomial": _Row(BinomialLikelihood, supports=("levels", "binary"), needs_levels=True),
-    "categorical": _Row(CategoricalLikelihood, supports=("levels", "categories", "binary"), needs_levels=True),
     "discretized_logistic": _Row(DiscretizedLogisticLikelihood, supports=("levels",), needs_levels=True),
     "discretized_logistic_mixture": _Row(
         DiscretizedLogisticMixtureLikelihood,
