@@ -161,7 +161,7 @@ def diagnose(
             sampled.kl,
             prior_stddev=np.asarray(prior.stddev.detach().cpu(), dtype=np.float64),
             history=vae.history_,
-            aggregated_gap=Mean.of(parts.marginal_kl),
+            aggregated_gap=None if parts.saturated else Mean.of(parts.marginal_kl),
         ),
         decomposition=_shifted(parts, shift, "reconstruction"),
         importance=Mean.of(sampled.log_prob + shift),
