@@ -205,6 +205,7 @@ def test_exploding_outputs_have_finite_densities_and_gradients(
     p = part(raw)
     log_p = p.log_prob(torch.full((50, *EVENT), value, dtype=torch.float32))
     assert log_p.isfinite().all()
+    assert p.mean.isfinite().all()
     (gradient,) = torch.autograd.grad(log_p.sum(), raw)
     assert gradient.isfinite().all()
     if not isinstance(part, FullGaussianLikelihood):  # whose draws may overflow, and say so
