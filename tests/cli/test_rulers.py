@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -15,7 +17,9 @@ from PIL import Image
 
 import latentia
 from latentia import data
+from latentia.cli.console import silence
 from latentia.cli.gradients import sample_counts
+from latentia.cli.progress import stage_progress
 from latentia.cli.records import read_record
 from latentia.estimators import diagnosis
 from latentia.estimators.gradients import gradients, untrained
@@ -213,3 +217,30 @@ def test_gradients_are_refused_in_a_sentence(arguments: list[str], code: int, wo
 
 def test_numbers_of_samples_are_read() -> None:
     assert sample_counts("1, 2,4,") == (1, 2, 4)
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_stages_are_a_clock_on_a_terminal_and_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    shown = []
+    for stream, quiet in ((Terminal(), False), (io.StringIO(), False), (Terminal(), True)):
+        silence(quiet)
+        try:
+            with contextlib.redirect_stderr(stream), stage_progress(2) as progress:
+                assert (progress is None) == quiet
+                if progress is not None:
+                    progress("first [red]")
+                    progress("second")
+        finally:
+            silence(False)
+        shown.append(stream.getvalue())
+    assert "2 of 2: second" in shown[0]
+    assert "\x1b[2K" in shown[0]  # the clock goes when it is done
+    assert shown[1] == "1 of 2: first [red]\n2 of 2: second\n"
+    assert shown[2] == ""

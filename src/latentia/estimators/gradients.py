@@ -62,6 +62,16 @@ def gradients(
     ------
     ConfigError
         For a number out of its range, or a single row.
+
+    Examples
+    --------
+    >>> import latentia as lt
+    >>> digits = lt.data.load("digits")
+    >>> vae = untrained({"latent_dim": 2, "random_state": 0}, digits.train)
+    >>> table = gradients(vae, digits.train.x[:8], sample_counts=(1,), repeats=20)
+    >>> path, score, *_ = table.select(part="encoder")
+    >>> path.estimator, score.estimator, score.variance > 100 * path.variance
+    ('reparameterised', 'score function', True)
     """
     for name, values, least in (("samples", sample_counts, 1), ("repeats", (repeats,), 2)):
         limit = Whole(least, 1_000_000)

@@ -53,6 +53,15 @@ def latent_space(vae: VAE, X: Any) -> LatentSpace:
         Fitted.
     X
         Rows in any of the forms that ``fit`` takes.
+
+    Examples
+    --------
+    >>> import latentia as lt
+    >>> digits = lt.data.load("digits")
+    >>> vae = lt.VAE(latent_dim=2, max_epochs=1, random_state=0).fit(digits.train)
+    >>> space = latent_space(vae, digits.test.x)
+    >>> space.n, space.health.latent_dim
+    (180, 2)
     """
     rows = vae._rows(X)[:MOST_ROWS]
     stored, model = vae.preprocessing_.store(rows), vae.module_
