@@ -157,7 +157,7 @@ def diagnosis(**changes: dict[str, Any]) -> dict[str, Any]:
             "mutual_information": 0.75, "mutual_information_standard_error": 0.125,
             "marginal_kl": 7.25, "marginal_kl_standard_error": 0.25,
             "total_correlation": 6.0, "total_correlation_standard_error": 0.25,
-            "dimension_wise_kl": 1.25, "dimension_wise_kl_standard_error": 0.125,
+            "dimension_wise_kl": 1.25, "dimension_wise_kl_standard_error": 0.125, "saturated": False,
         },
     }  # fmt: skip
     return {name: {**value, **changes[name]} if name in changes else value for name, value in content.items()}

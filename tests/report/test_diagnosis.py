@@ -76,6 +76,7 @@ def test_every_number_comes_back_from_the_run_folder() -> None:
     assert (back.lacking.value, back.amortisation, back.approximation) == (4.0, Quantity(3.0, 0.0), Quantity(1.0, 0.0))
     assert [rung.trusted for rung in back.rungs] == [False, True, True, True, True, True]
     parts = back.parts
+    assert parts.saturated  # 0.5 nats of at most log 2
     assert parts.reconstruction.value - parts.mutual_information.value - parts.marginal_kl.value == parts.elbo.value
     assert parts.total_correlation is not None
     assert parts.dimension_wise_kl is not None
@@ -153,8 +154,7 @@ def test_doubts_name_what_is_wrong() -> None:
 
 def test_information_is_bounded_by_the_number_of_rows() -> None:
     assert information_note(found().parts).endswith("at most log 4 = 1.39 nats.")
-    full = found(decomposition={"mutual_information": 1.38}).parts
-    assert full.saturated
+    full = found(decomposition={"mutual_information": 1.38, "saturated": True}).parts
     assert "and stands there: with more rows it would be larger" in information_note(full)
 
 
@@ -167,6 +167,8 @@ def test_the_verdict_says_what_is_used() -> None:
         "and is as good as unused, which is normal: the prior switches off what is not needed. It carried 0.1 nats or "
         "more earlier in training."
     )
+    gains = health(means, [[1.0, 1.0, 1.0]] * 2, aggregated_gap=Mean(0.5, 0.125))
+    assert verdict(gains).endswith("A richer prior could gain at most 0.50 ± 0.12 nats: KL(q(z) ‖ p(z)).")
     whole = health(means, [[1.5]] * 2)
     assert "does not split over dimensions" in verdict(whole)
     dead = verdict(health(0 * means, [[0.0, 0.0, 0.0]] * 2))

@@ -84,6 +84,6 @@ def latent_space(vae: VAE, X: Any) -> LatentSpace:
         np.concatenate(costs),
         prior_stddev=spread,
         history=vae.history_,
-        aggregated_gap=Mean.of(parts.marginal_kl),
+        aggregated_gap=None if parts.saturated else Mean.of(parts.marginal_kl),
     )
     return LatentSpace(len(rows), verdict, replace(parts, reconstruction=parts.reconstruction + shift))

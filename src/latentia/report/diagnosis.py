@@ -64,7 +64,10 @@ class Rung:
 
 @dataclass(frozen=True)
 class Parts:
-    """The evidence lower bound of n rows, taken apart; parts that the posteriors do not have are None."""
+    """The evidence lower bound of n rows, taken apart; parts that the posteriors do not have are None.
+
+    ``saturated`` says that the mutual information is that of so few rows, not of the data.
+    """
 
     n: int
     elbo: Quantity
@@ -73,16 +76,12 @@ class Parts:
     marginal_kl: Quantity
     total_correlation: Quantity | None
     dimension_wise_kl: Quantity | None
+    saturated: bool
 
     @property
     def largest_information(self) -> float:
         """Log n: what the mutual information of n rows with z cannot exceed."""
         return math.log(self.n)
-
-    @property
-    def saturated(self) -> bool:
-        """Whether the mutual information stands so near its largest value that more rows would have more of it."""
-        return self.mutual_information.value > self.largest_information - 0.5
 
 
 @dataclass(frozen=True)
@@ -237,6 +236,7 @@ def _parts(n: int, content: Mapping[str, Any]) -> Parts:
         marginal_kl=_quantity(content, "marginal_kl"),
         total_correlation=_perhaps(content, "total_correlation"),
         dimension_wise_kl=_perhaps(content, "dimension_wise_kl"),
+        saturated=content["saturated"] is True,
     )
 
 

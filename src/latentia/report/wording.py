@@ -47,6 +47,9 @@ def verdict(health: Health) -> str:
     if health.lost:
         which = "It" if health.unused == 1 else "One of them" if health.lost == 1 else f"{health.lost} of them"
         found.append(f"{which} carried 0.1 nats or more earlier in training.")
+    if health.aggregated_gap is not None:
+        gap = Quantity(health.aggregated_gap.value, health.aggregated_gap.standard_error)
+        found.append(f"A richer prior could gain at most {gap} nats: KL(q(z) ‖ p(z)).")
     return " ".join(found)
 
 
