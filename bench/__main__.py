@@ -7,7 +7,7 @@ import sys
 
 from bench import harness
 
-MODULES = ("bench.startup", "bench.train", "bench.log_likelihood", "bench.throughput")
+MODULES = ("bench.startup", "bench.train", "bench.log_likelihood", "bench.throughput", "bench.posteriors", "bench.ais")
 RIVALS = ("bench.train", "bench.log_likelihood")
 
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from latentia.errors import ConfigError
 from latentia.models import VariationalAutoencoder
-from latentia.parts import DiagonalGaussian, GaussianLikelihood, StandardNormal
+from latentia.networks import MLP
+from latentia.parts import BernoulliLikelihood, DiagonalGaussian, GaussianLikelihood, StandardNormal
 from tests.tolerance import assert_mean
 
 
@@ -25,3 +27,13 @@ def test_samples_follow_the_marginal() -> None:
     centred = draws.numpy() - mean
     assert_mean(centred, np.zeros(3))
     assert_mean(centred[:, :, None] * centred[:, None, :], weight @ weight.T + 0.49 * np.eye(3))
+
+
+def test_prior_and_encoder_of_different_dimensions_are_refused() -> None:
+    """One latent dimension would be broadcast against five without a word."""
+    with pytest.raises(ConfigError, match="the prior has 5 latent dimensions and the encoder 1"):
+        VariationalAutoencoder(
+            prior=StandardNormal(5),
+            encoder=DiagonalGaussian(MLP(3, [], 2), latent_dim=1),
+            decoder=BernoulliLikelihood(MLP(5, [], 3), event_shape=(3,)),
+        )

@@ -65,8 +65,6 @@ class FamilyChoice(NamedPart):
 
     def build(self, network: nn.Module, latent_dim: int) -> nn.Module:
         """Return the part on this network."""
-        if self.name == "diagonal":
-            return DiagonalGaussian(network)
         part: nn.Module = FAMILIES[self.name].part(network, latent_dim, **self.values)
         return part
 

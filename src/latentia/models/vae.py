@@ -17,6 +17,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from latentia.errors import ConfigError
+
 
 class VariationalAutoencoder(nn.Module):
     """A prior, a likelihood and an approximate posterior; how they are joined is the objective's business.
@@ -29,6 +31,11 @@ class VariationalAutoencoder(nn.Module):
         Part of x: q(z | x), event shape (L,).
     decoder
         Part of z: p(x | z), event shape E.
+
+    Raises
+    ------
+    ConfigError
+        If prior and encoder know their latent dimensions and differ in them.
 
     Examples
     --------
@@ -49,6 +56,12 @@ class VariationalAutoencoder(nn.Module):
 
     def __init__(self, *, prior: nn.Module, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
+        # Parts that know their dimension must agree: broadcasting would let one of 1 pass for any other.
+        dims = {name: getattr(part, "latent_dim", None) for name, part in (("prior", prior), ("encoder", encoder))}
+        if None not in dims.values() and dims["prior"] != dims["encoder"]:
+            raise ConfigError(
+                f"the prior has {dims['prior']} latent dimensions and the encoder {dims['encoder']}: give both the same"
+            )
         self.prior = prior
         self.encoder = encoder
         self.decoder = decoder

@@ -2,7 +2,6 @@
 
 from latentia.networks.causal import CausalContext, CausalConvolution
 from latentia.networks.conv import ConvDecoder, ConvEncoder
-from latentia.networks.gated import GatedLinear, GatedMLP
 from latentia.networks.linear import Linear, linear
 from latentia.networks.mlp import ACTIVATIONS, MLP, Constant, OneHot, Scaled
 from latentia.networks.tables import ColumnInput, Log1p
@@ -16,8 +15,6 @@ __all__ = [
     "Constant",
     "ConvDecoder",
     "ConvEncoder",
-    "GatedLinear",
-    "GatedMLP",
     "Linear",
     "Log1p",
     "OneHot",

@@ -149,7 +149,8 @@ class CompiledStepper(Stepper):
         def first(*arguments: Any) -> tuple[Tensor, list[Tensor]]:
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about torch
+                    for kind in (DeprecationWarning, FutureWarning):  # of torch, about torch
+                        warnings.simplefilter("ignore", kind)
                     result = compiled(*arguments)
             except BackendCompilerFailed as error:
                 reason = str(error.inner_exception).strip().split("\n")[0]
