@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from latentia.distributions import autoregressive
 from latentia.distributions.autoregressive import blocks, images
@@ -251,3 +252,16 @@ def test_a_network_with_another_number_of_outputs_is_refused() -> None:
     part = LocalAutoregressiveLikelihood(nn.Identity(), (4, 4), features=3)
     with pytest.raises(ConfigError, match="needs a network with 4 × 16 outputs"):
         part(torch.zeros(2, 16))
+
+
+def test_a_traced_gradient_holds_for_other_numbers() -> None:
+    """What the compiler sees must not depend on the values that it was traced with."""
+    part = _part((4, 4), 2)
+
+    def gradient(z: Tensor, x: Tensor) -> Tensor:
+        z = z.requires_grad_()
+        return torch.autograd.grad(part(z).log_prob(x).sum(), z)[0]
+
+    first, second = ((_z(3, seed=s), (_z(3, 4, 4, seed=s)[..., 0] > 0).double()) for s in (1, 2))
+    graph = make_fx(gradient)(*first)
+    torch.testing.assert_close(graph(*second), gradient(*second))
