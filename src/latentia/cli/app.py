@@ -202,10 +202,7 @@ def evaluate(
 
 
 app.command(cls=Command, epilog="latentia diagnose runs/digits -n 50 --out diagnosis")(rulers.diagnose)
-app.command(
-    cls=Command,
-    epilog="latentia gradients runs/digits --out gradients\n\nlatentia gradients --fresh vae digits --set latent_dim=2",
-)(rulers.gradients)
+app.command(cls=Command, epilog="latentia gradients --fresh vae digits --out gradients")(rulers.gradients)
 
 
 @app.command(cls=Command, epilog="latentia sample runs/digits -n 64 --out samples.png")
