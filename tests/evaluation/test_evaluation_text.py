@@ -22,6 +22,7 @@ def test_text_of_a_bound_and_of_an_exact_value() -> None:
         distortion=131.85,
         kl_per_dimension=[10.0, 0.25],
         active_units=1,
+        latent_dim=2,
     )
     assert str(bound).splitlines() == [
         "VAE (binomial likelihood) on 180 rows",

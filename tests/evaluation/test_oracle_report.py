@@ -48,6 +48,7 @@ def test_sampled_by_hand() -> None:
     assert found.elbo_standard_error == pytest.approx(2.5)  # −11 and −16
     assert found.kl_per_dimension == [2.0, 1.0]
     assert found.active_units == 1
+    assert found.latent_dim == 2
     assert found.effective_sample_size == 4.0
     np.testing.assert_array_equal(found.per_row, ESTIMATES.log_prob)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,7 +124,10 @@ def diagnose(
     say: Callable[[str], None] = progress or (lambda _: None)
     model, stored = vae.module_, vae.preprocessing_.store(rows)
     x = torch.from_numpy(stored).to(vae.device_).to(vae._dtype)
-    streams = RowNoise(stored, vae.seed_, "diagnose").generator
+
+    def streams(purpose: str) -> Callable[[int], torch.Generator]:
+        return RowNoise(stored, vae.seed_, f"diagnose/{purpose}").generator
+
     chains: dict[str, Any] = {
         "num_chains": num_chains,
         "num_temperatures": num_temperatures,
@@ -133,7 +135,7 @@ def diagnose(
     }
     with threads(vae.num_threads_):
         say("parts of the ELBO")
-        parts = elbo_decomposition(model, x, noise=streams, num_samples=8)
+        parts = elbo_decomposition(model, x, noise=streams("parts"), num_samples=8)
         say("importance sampling")
         normal = RowNoise(stored, vae.seed_, "evaluate")
         sampled = estimate_log_prob(
@@ -142,15 +144,14 @@ def diagnose(
         say("Monte Carlo over the prior")
         with warnings.catch_warnings():  # that it is not to be trusted is said beside its number
             warnings.simplefilter("ignore", UserWarning)
-            plain = prior_monte_carlo(model, x, num_samples=num_samples, noise=streams)
+            plain = prior_monte_carlo(model, x, num_samples=num_samples, noise=streams("prior"))
         say("annealed importance sampling")
-        annealed = annealed_importance_sampling(model, x, noise=streams, **chains)
+        annealed = annealed_importance_sampling(model, x, noise=streams("annealed"), **chains)
         say("bounds from both sides on simulated rows")
         both = bidirectional_monte_carlo(model, min(len(rows), 50), seed=vae.seed_, **chains)
         say("inference gaps")
-        # Both are unbiased for p(x), and so is their mean; the larger one of the two would not be.
-        best = np.logaddexp(annealed.log_prob, sampled.log_prob) - math.log(2.0)
-        gaps = inference_gaps(model, x, noise=streams, log_prob=best)
+        # Importance sampling from the posterior that was fitted to each row is the best estimate of all of these.
+        gaps = inference_gaps(model, x, noise=streams("gaps"), num_samples=num_samples)
     pre = vae.preprocessing_
     shift = pre.log_jacobian(rows)
     prior: Any = model.prior()

@@ -320,8 +320,9 @@ def _with_error(evaluation: Mapping[str, Any], value: str, error: str) -> str:
 
 
 def _active(evaluation: Mapping[str, Any]) -> str:
-    dimensions = evaluation.get("kl_per_dimension")
-    of = f" of {len(dimensions)}" if isinstance(dimensions, list) else ""
+    per_dimension = evaluation.get("kl_per_dimension")  # older evaluations do not say how many there are
+    count = evaluation.get("latent_dim", len(per_dimension) if isinstance(per_dimension, list) else None)
+    of = f" of {count}" if isinstance(count, int) else ""
     return _plain(evaluation.get("active_units")) + of
 
 

@@ -60,15 +60,16 @@ class VAE(LatentEstimator):
     hidden
         Widths of the encoder's hidden layers; the decoder mirrors them. For "mlp".
     activation
-        Non-linearity: "relu", "tanh", "softplus", "elu", "gelu" or "silu".
+        Non-linearity: "relu", "tanh", "softplus", "elu", "gelu", "silu", or "gated" (each unit times a gate; fully
+        connected networks only).
     initialisation
         Initial weights of "mlp" and "linear": "torch" or "xavier" (Glorot-uniform, zero biases).
     likelihood
-        "auto" (by the data's support), "bernoulli", "binomial", "categorical", "discretized_logistic",
-        "discretized_logistic_mixture", "negative_binomial", "gaussian", "gaussian_shared", "gaussian_network",
-        "gaussian_fixed", "gaussian_full", "gaussian_low_rank", "laplace", "student_t", "continuous_bernoulli",
-        "log_normal", "mixed" (tables), a name with options such as "gaussian_low_rank:rank=10", or what
-        ``latentia.likelihood`` returns.
+        "auto" (by the data's support), "bernoulli", "bernoulli_local" (images), "binomial", "categorical",
+        "discretized_logistic", "discretized_logistic_mixture", "negative_binomial", "gaussian", "gaussian_shared",
+        "gaussian_network", "gaussian_fixed", "gaussian_full", "gaussian_low_rank", "laplace", "student_t",
+        "continuous_bernoulli", "log_normal", "mixed" (tables), a name with options such as
+        "gaussian_low_rank:rank=10", or what ``latentia.likelihood`` returns.
     support
         What values the data can take, such as "levels:256", "count" or "real", for a table with columns of different
         kinds "columns:real*2;categories:3;count"; None to tell from the data set or the array.

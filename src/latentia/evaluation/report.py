@@ -42,9 +42,11 @@ class Evaluation:
     rate, distortion
         Mean KL(q(z | x)‖p(z)) and mean −log p(x | z): elbo = −(rate + distortion).
     kl_per_dimension
-        The rate by latent dimension.
+        The rate by latent dimension; None where it does not split, as for most learned priors.
     active_units
         Latent dimensions whose posterior mean varies over the rows by more than 0.01.
+    latent_dim
+        How many there are.
     effective_sample_size
         Mean over the rows of (Σw)²/Σw², at most K.
     num_parameters
@@ -70,6 +72,7 @@ class Evaluation:
     distortion: float | None = None
     kl_per_dimension: list[float] | None = None
     active_units: int | None = None
+    latent_dim: int | None = None
     effective_sample_size: float | None = None
     precision: str = "float32"
     per_row: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
@@ -86,8 +89,8 @@ class Evaluation:
         if self.elbo is not None and self.rate is not None and self.distortion is not None:
             lines.append(f"  ELBO         {self.elbo:.2f} ± {self.elbo_standard_error:.2f} nats")
             lines.append(f"  rate         {self.rate:.2f} nats, distortion {self.distortion:.2f} nats")
-        if self.active_units is not None and self.kl_per_dimension is not None:
-            lines.append(f"  active units {self.active_units} of {len(self.kl_per_dimension)}")
+        if self.active_units is not None and self.latent_dim is not None:
+            lines.append(f"  active units {self.active_units} of {self.latent_dim}")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -184,6 +187,7 @@ def sampled_evaluation(
     log_prob = estimates.log_prob + log_jacobian
     elbo = estimates.elbo + log_jacobian
     mean, kl = float(log_prob.mean()), estimates.kl.mean(0)
+    latent_dim = estimates.posterior_mean.shape[1]
     return Evaluation(
         name=name,
         likelihood=likelihood,
@@ -197,8 +201,9 @@ def sampled_evaluation(
         elbo_standard_error=standard_error(elbo),
         rate=float(kl.sum()),
         distortion=-float(estimates.reconstruction.mean()) - float(np.mean(log_jacobian)),
-        kl_per_dimension=[float(k) for k in kl],
+        kl_per_dimension=[float(k) for k in kl] if len(kl) == latent_dim else None,
         active_units=int(active_units(estimates.posterior_mean).sum()),
+        latent_dim=latent_dim,
         effective_sample_size=float(estimates.effective_sample_size.mean()),
         num_parameters=num_parameters,
         precision=precision,
