@@ -14,7 +14,7 @@ import latentia as lt
 from latentia.errors import ConfigError
 from tests.estimators.cases import raised, table, vae
 
-FEW: dict[str, int] = {"num_samples": 200, "num_chains": 8, "num_temperatures": 40, "num_leapfrog_steps": 5}
+FEW: dict[str, Any] = {"num_samples": 200, "num_chains": 8, "num_temperatures": 40, "num_leapfrog_steps": 5}
 
 
 @pytest.fixture(scope="module")
